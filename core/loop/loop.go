@@ -1,0 +1,163 @@
+// Package loop is an event loop on gnet's poller: edge-triggered sockets, timers on one timerfd, and posted functions.
+//
+// One goroutine, the one in Run, owns a Loop. Everything but Post and Stop may be called by that goroutine only (and before Run
+// by the one that made the Loop). Code that runs on a loop never blocks.
+//
+// gnet's engine itself cannot carry a transparent proxy: it closes both directions on an end of stream and cannot stop reading one peer while
+// the other is slow. Its poller can.
+package loop
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	errorx "github.com/panjf2000/gnet/v2/pkg/errors"
+	"github.com/panjf2000/gnet/v2/pkg/netpoll"
+	"github.com/panjf2000/gnet/v2/pkg/queue"
+	"golang.org/x/sys/unix"
+)
+
+// ErrStopped is returned by Post after the loop has ended.
+var ErrStopped = errors.New("loop: stopped")
+
+// Events is the set of epoll events that a descriptor was woken with (man 2 epoll_ctl). Events are hints: the number of a closed
+// descriptor may have been given to a new one within a batch, so a handler believes only what a system call returns.
+type Events = uint32
+
+// The events that handlers look at.
+const (
+	Readable Events = unix.EPOLLIN | unix.EPOLLPRI
+	Writable Events = unix.EPOLLOUT
+	// PeerClosed: the peer sent FIN (RDHUP), or both directions are shut (HUP). Data and FIN can share one edge.
+	PeerClosed Events = unix.EPOLLRDHUP | unix.EPOLLHUP
+	Failed     Events = unix.EPOLLERR
+)
+
+// Handler is woken when something happened on its descriptor.
+type Handler interface {
+	Ready(ev Events)
+}
+
+// Loop is one event loop.
+type Loop struct {
+	poller   *netpoll.Poller
+	handlers []Handler // by descriptor
+	timers   timers
+	now      int64 // monotonic ns, read once for each wake-up of a handler
+	base     time.Time
+	stopped  atomic.Bool
+}
+
+// New makes a loop; it holds three descriptors until Run ends. base is where its clock starts, the same for all loops of a process.
+func New(base time.Time) (*Loop, error) {
+	p, err := netpoll.OpenPoller()
+	if err != nil {
+		return nil, fmt.Errorf("open poller: %w", err)
+	}
+	l := &Loop{poller: p, base: base}
+	if err := l.timers.open(); err != nil {
+		_ = p.Close()
+		return nil, fmt.Errorf("open timer: %w", err)
+	}
+	l.put(l.timers.fd, &l.timers)
+	l.timers.loop = l
+	if err := p.AddRead(&netpoll.PollAttachment{FD: l.timers.fd}, true); err != nil {
+		_ = p.Close()
+		_ = unix.Close(l.timers.fd)
+		return nil, fmt.Errorf("watch timer: %w", err)
+	}
+	l.tick()
+	return l, nil
+}
+
+// Now is the monotonic time in ns since the base, as read when the running handler, timer or posted function was woken.
+func (l *Loop) Now() int64 { return l.now }
+
+// tick reads the clock.
+func (l *Loop) tick() { l.now = int64(time.Since(l.base)) }
+
+// AddSocket watches fd for reading and writing, edge-triggered, once and for all: pausing a reader is not reading.
+func (l *Loop) AddSocket(fd int, h Handler) error {
+	l.put(fd, h)
+	if err := l.poller.AddReadWrite(&netpoll.PollAttachment{FD: fd}, true); err != nil {
+		l.handlers[fd] = nil
+		return err
+	}
+	return nil
+}
+
+// AddListener watches fd for connections, level-triggered: what one turn does not accept wakes the next.
+func (l *Loop) AddListener(fd int, h Handler) error {
+	l.put(fd, h)
+	if err := l.poller.AddRead(&netpoll.PollAttachment{FD: fd}, false); err != nil {
+		l.handlers[fd] = nil
+		return err
+	}
+	return nil
+}
+
+// Pause stops watching fd; AddListener starts it again.
+func (l *Loop) Pause(fd int) error {
+	l.handlers[fd] = nil
+	return l.poller.Delete(fd)
+}
+
+// Forget drops the handler of a descriptor that is about to be closed; closing takes it out of epoll.
+func (l *Loop) Forget(fd int) { l.handlers[fd] = nil }
+
+// Post has fn run on the loop, soon. It may be called by any goroutine, the loop's own included.
+func (l *Loop) Post(fn func()) error {
+	if l.stopped.Load() {
+		return ErrStopped
+	}
+	return l.poller.Trigger(queue.HighPriority, l.run, fn)
+}
+
+// run executes one posted function.
+func (l *Loop) run(param any) error {
+	l.tick()
+	param.(func())()
+	if l.stopped.Load() {
+		return errorx.ErrEngineShutdown
+	}
+	return nil
+}
+
+// Stop has Run return. Any goroutine may call it; the second call does nothing.
+func (l *Loop) Stop() error {
+	return l.Post(func() { l.stopped.Store(true) })
+}
+
+// Run handles events until Stop, then closes the loop's own descriptors.
+func (l *Loop) Run() error {
+	err := l.poller.Polling(l.dispatch)
+	l.stopped.Store(true)
+	_ = unix.Close(l.timers.fd)
+	if cerr := l.poller.Close(); err == nil || errors.Is(err, errorx.ErrEngineShutdown) {
+		err = cerr
+	}
+	return err
+}
+
+// dispatch is the poller's callback.
+func (l *Loop) dispatch(fd int, ev netpoll.IOEvent, _ netpoll.IOFlags) error {
+	if uint(fd) < uint(len(l.handlers)) {
+		if h := l.handlers[fd]; h != nil {
+			l.tick()
+			h.Ready(ev)
+		}
+	}
+	return nil
+}
+
+// put stores the handler of fd.
+func (l *Loop) put(fd int, h Handler) {
+	if fd >= len(l.handlers) {
+		grown := make([]Handler, max(2*len(l.handlers), fd+64))
+		copy(grown, l.handlers)
+		l.handlers = grown
+	}
+	l.handlers[fd] = h
+}
