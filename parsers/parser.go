@@ -136,5 +136,8 @@ func (o *Output) Reset() {
 	o.Fields = o.Fields[:0]
 }
 
-// add appends an event.
-func (o *Output) add(e Event) { o.Events = append(o.Events, e) }
+// next appends an event of the given kind at the given offset and returns it, to be filled in before the next call.
+func (o *Output) next(k Kind, at int) *Event {
+	o.Events = append(o.Events, Event{Kind: k, At: uint32(at)})
+	return &o.Events[len(o.Events)-1]
+}

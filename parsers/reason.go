@@ -30,6 +30,70 @@ const (
 	ReasonSigned
 	// ReasonNoHeaders: the protocol has no header lines.
 	ReasonNoHeaders
+
+	// The reasons of HTTP/1 (http1*.go).
+
+	// ReasonRequestLine: not token SP target SP HTTP/1.x.
+	ReasonRequestLine
+	// ReasonStatusLine: not HTTP/1.x SP 3DIGIT, or a status outside 100 to 599.
+	ReasonStatusLine
+	// ReasonVersion: not HTTP/1, or a minor version above 1.
+	ReasonVersion
+	// ReasonBareLF: a line ended with LF alone.
+	ReasonBareLF
+	// ReasonBareCR: a CR that no LF follows.
+	ReasonBareCR
+	// ReasonControl: a control byte where none is allowed.
+	ReasonControl
+	// ReasonFold: a header line began with white space.
+	ReasonFold
+	// ReasonFieldName: a header line without colon, with an empty name, or with one that is not a token.
+	ReasonFieldName
+	// ReasonEmptyLines: too many empty lines before a request.
+	ReasonEmptyLines
+	// ReasonHeadSize: a head too long to observe, or to add to.
+	ReasonHeadSize
+	// ReasonFieldCount: too many header lines to observe, or to add to.
+	ReasonFieldCount
+	// ReasonTargetForm: the target's form does not go with the method.
+	ReasonTargetForm
+	// ReasonNoHost: HTTP/1.1 without Host.
+	ReasonNoHost
+	// ReasonDuplicateHost: more than one Host.
+	ReasonDuplicateHost
+	// ReasonCodings: chunked is not the only transfer coding.
+	ReasonCodings
+	// ReasonTransferEncoding: the last transfer coding is not one chunked, or the version has none.
+	ReasonTransferEncoding
+	// ReasonContentLength: a Content-Length that is not one number below 2^63.
+	ReasonContentLength
+	// ReasonLengthAndEncoding: both Content-Length and Transfer-Encoding.
+	ReasonLengthAndEncoding
+	// ReasonChunk: chunk framing that does not hold.
+	ReasonChunk
+	// ReasonTrailer: trailers beyond the limits.
+	ReasonTrailer
+	// ReasonPipeline: more unanswered requests than are remembered.
+	ReasonPipeline
+	// ReasonExpect: refused with a final status before the body that waits for 100 (Continue): what comes next is ambiguous.
+	ReasonExpect
+	// ReasonEarlyFinal: answered, and to be closed, before the request's body had ended.
+	ReasonEarlyFinal
+	// ReasonAfterClose: bytes after a message that announced the close of the connection.
+	ReasonAfterClose
+	// ReasonUnsolicited: the server spoke while no request was unanswered.
+	ReasonUnsolicited
+	// ReasonUpgradePending: the client went on before its Upgrade was answered.
+	ReasonUpgradePending
+	// ReasonUpgraded: 101 (Switching Protocols).
+	ReasonUpgraded
+	// ReasonConnectPending: the client went on before its CONNECT was answered.
+	ReasonConnectPending
+	// ReasonConnectBody: a CONNECT that announces a body.
+	ReasonConnectBody
+	// ReasonTunnel: CONNECT succeeded.
+	ReasonTunnel
+
 	// NumReasons is the number of values of Reason.
 	NumReasons
 )
@@ -39,6 +103,16 @@ var reasonNames = [NumReasons]string{
 	ReasonNone: "none", ReasonUnknown: "unknown_protocol", ReasonServerFirst: "server_first", ReasonPort: "port",
 	ReasonDisabled: "disabled", ReasonTLS: "tls", ReasonHTTP2: "http2", ReasonProxyProtocol: "proxy_protocol",
 	ReasonSlowHead: "slow_head", ReasonNoInject: "no_inject", ReasonSigned: "signed", ReasonNoHeaders: "no_headers",
+
+	ReasonRequestLine: "request_line", ReasonStatusLine: "status_line", ReasonVersion: "version", ReasonBareLF: "bare_lf",
+	ReasonBareCR: "bare_cr", ReasonControl: "control_byte", ReasonFold: "fold", ReasonFieldName: "field_name",
+	ReasonEmptyLines: "empty_lines", ReasonHeadSize: "head_size", ReasonFieldCount: "field_count",
+	ReasonTargetForm: "target_form", ReasonNoHost: "no_host", ReasonDuplicateHost: "duplicate_host", ReasonCodings: "codings",
+	ReasonTransferEncoding: "transfer_encoding", ReasonContentLength: "content_length",
+	ReasonLengthAndEncoding: "length_and_encoding", ReasonChunk: "chunk", ReasonTrailer: "trailer", ReasonPipeline: "pipeline",
+	ReasonExpect: "expect", ReasonEarlyFinal: "early_final", ReasonAfterClose: "after_close", ReasonUnsolicited: "unsolicited",
+	ReasonUpgradePending: "upgrade_pending", ReasonUpgraded: "upgraded", ReasonConnectPending: "connect_pending",
+	ReasonConnectBody: "connect_body", ReasonTunnel: "tunnel",
 }
 
 // String returns the name of r as it stands in metrics.

@@ -1,0 +1,145 @@
+package parsers
+
+import (
+	"bytes"
+	"math"
+)
+
+// This file is the meaning of the header lines that frame messages or end connections. It decides nothing.
+
+// notes is what one head's lines said. It lives for one Feed.
+type notes struct {
+	length    int64  // Content-Length, when lengths == 1 and not badLength
+	host      Range  // the value of the first Host
+	hosts     uint16 // how many Host lines
+	lengths   uint16 // how many Content-Length lines
+	encodings uint16 // how many Transfer-Encoding lines
+	lines     uint16 // how many header lines were begun
+
+	// Of all Transfer-Encoding lines, as one list (RFC 9110 §5.3).
+	chunked     uint16 // how often chunked is in it
+	lastChunked bool   // chunked is its last member
+	other       bool   // something else than one bare chunked is in it
+
+	badLength bool // a Content-Length that is not 1*DIGIT below 2^63
+	close     bool // Connection: close
+	keepAlive bool // Connection: keep-alive
+	upgrade   bool // Upgrade is present
+	expect    bool // Expect is present
+
+	bad Reason // why the head is not HTTP/1
+}
+
+// matters has a bit for the length of each name that field knows.
+const matters = 1<<len("host") | 1<<len("expect") | 1<<len("upgrade") | 1<<len("connection") | 1<<len("content-length") |
+	1<<len("transfer-encoding")
+
+// field notes one header line; at is the value's offset. The name's length tells most lines apart without looking at the name.
+func (n *notes) field(name, value []byte, at uint32) {
+	switch len(name) {
+	case len("host"):
+		if equalFold(name, "host") {
+			if n.hosts == 0 {
+				n.host = Range{at, at + uint32(len(value))}
+			}
+			n.hosts++
+		}
+	case len("expect"):
+		if equalFold(name, "expect") {
+			n.expect = true
+		}
+	case len("upgrade"):
+		if equalFold(name, "upgrade") {
+			n.upgrade = true
+		}
+	case len("connection"):
+		if name[0]|0x20 == 'c' && equalFold(name, "connection") {
+			n.connection(value)
+		}
+	case len("content-length"):
+		if equalFold(name, "content-length") {
+			n.contentLength(value)
+		}
+	case len("transfer-encoding"):
+		if equalFold(name, "transfer-encoding") {
+			n.transferEncoding(value)
+		}
+	}
+}
+
+// connection notes the options of a Connection line that end or keep the connection (RFC 9110 §7.6.1).
+func (n *notes) connection(value []byte) {
+	for len(value) > 0 {
+		option := value
+		if comma := bytes.IndexByte(value, ','); comma >= 0 {
+			option, value = value[:comma], value[comma+1:]
+		} else {
+			value = nil
+		}
+		switch option = trim(option); len(option) {
+		case len("close"):
+			n.close = n.close || equalFold(option, "close")
+		case len("keep-alive"):
+			n.keepAlive = n.keepAlive || equalFold(option, "keep-alive")
+		}
+	}
+}
+
+// contentLength notes a Content-Length line: 1*DIGIT, and no overflow (RFC 9110 §8.6).
+func (n *notes) contentLength(value []byte) {
+	n.lengths++
+	length := int64(0)
+	for _, c := range value {
+		digit := int64(c) - '0'
+		if digit < 0 || digit > 9 || length > (math.MaxInt64-digit)/10 {
+			n.badLength = true
+			return
+		}
+		length = length*10 + digit
+	}
+	n.badLength = n.badLength || len(value) == 0
+	n.length = length
+}
+
+// transferEncoding notes a Transfer-Encoding line (RFC 9112 §6.1). Empty members are ignored (RFC 9110 §5.6.1.2). A quoted
+// parameter could hide a comma, so a list with a quotation mark never counts as ending in chunked.
+func (n *notes) transferEncoding(value []byte) {
+	n.encodings++
+	if n.encodings == 1 && equalFold(value, "chunked") {
+		n.chunked, n.lastChunked = 1, true
+		return
+	}
+	n.other = true
+	if bytes.IndexByte(value, '"') >= 0 {
+		n.chunked = 2
+		return
+	}
+	for len(value) > 0 {
+		coding := value
+		if comma := bytes.IndexByte(value, ','); comma >= 0 {
+			coding, value = value[:comma], value[comma+1:]
+		} else {
+			value = nil
+		}
+		if coding = trim(coding); len(coding) == 0 {
+			continue
+		}
+		if n.lastChunked = equalFold(coding, "chunked"); n.lastChunked {
+			n.chunked++
+		}
+	}
+}
+
+// finalChunked reports whether chunked is the last transfer coding and applied once.
+func (n *notes) finalChunked() bool { return n.chunked == 1 && n.lastChunked }
+
+// trim returns b without the white space around it.
+func trim(b []byte) []byte {
+	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
+		b = b[1:]
+	}
+	for len(b) > 0 && (b[len(b)-1] == ' ' || b[len(b)-1] == '\t') {
+		b = b[:len(b)-1]
+	}
+	return b
+}
