@@ -104,6 +104,8 @@ const (
 	FailureOpaque
 	// FailureShutdown: the sidecar ended while the request was in flight.
 	FailureShutdown
+	// FailureAnswered: the answer itself says that the call failed, in a protocol without status codes.
+	FailureAnswered
 	// NumFailures is the number of values of Failure.
 	NumFailures
 )
@@ -129,6 +131,8 @@ func (f Failure) String() string {
 		return "untracked"
 	case FailureShutdown:
 		return "shutdown"
+	case FailureAnswered:
+		return "failed"
 	}
 	return ""
 }

@@ -5,6 +5,8 @@
 package trace
 
 import (
+	"hash/maphash"
+
 	"github.com/spanwire/spanwire/core/span"
 	"github.com/spanwire/spanwire/parsers"
 )
@@ -16,6 +18,10 @@ type Active struct {
 	Rec span.Record
 	// Mono is the monotonic time of the start in ns.
 	Mono int64
+	// Ignored: the request is on the list of those without a span; Rec is unsampled and has no texts.
+	Ignored bool
+	// join is what End gives back to the join table.
+	join joinRef
 }
 
 // Request is what Begin is told. It is reused; nothing of it is kept.
@@ -45,4 +51,155 @@ func (e *Edit) Reset() {
 	e.Delete = e.Delete[:0]
 	e.Insert = e.Insert[:0]
 	e.Reason = parsers.ReasonNone
+}
+
+// Stats counts what a Tracer did. The numbers only grow; the loop's goroutine owns them and copies them out.
+type Stats struct {
+	// Joins counts the spans (ignored requests left out) by how they found their parent.
+	Joins [span.NumJoins]uint64
+	// Read counts the contexts that decided, Invalid those that were looked at and skipped, by format.
+	Read, Invalid [NumFormats]uint64
+	// StatesDropped counts the requests whose tracestate was deleted because the trace restarted.
+	StatesDropped uint64
+	// IDsMade counts the request ids made here, IDsTooLong those that are too long to join by.
+	IDsMade, IDsTooLong uint64
+	// OtherOperations counts the spans named {other} since the names were used up.
+	OtherOperations uint64
+	// Ignored counts the requests on the lists of those without a span.
+	Ignored uint64
+}
+
+// Tracer traces the requests of one loop. Loop goroutine only.
+type Tracer struct {
+	// Stats is what was done so far.
+	Stats Stats
+
+	s     *Shared
+	ids   idSource
+	seen  seen
+	names nameCache
+	seed  maphash.Seed // of the name cache
+
+	uuid    [uuidBytes]byte // the request id made for the request at hand
+	scratch []byte          // for texts that are put together
+}
+
+// NewTracer makes a Tracer for one loop. It may be called by any goroutine; it ends the process when the system gives no
+// random bytes, as crypto/rand does.
+func (s *Shared) NewTracer() *Tracer {
+	return &Tracer{s: s, ids: newIDSource(), seed: maphash.MakeSeed(), scratch: make([]byte, 0, 512)}
+}
+
+// Begin starts the span of a request: it fills a.Rec (all but sizes, status, failure and times that are not known yet) and, when
+// the head can be edited, appends to e what to change. An inbound request's context stands in the join table when Begin
+// returns, so that the head may go to the application. End must follow exactly once.
+func (t *Tracer) Begin(a *Active, r *Request, e *Edit) {
+	a.Rec.Reset()
+	a.Mono, a.Ignored, a.join = r.Mono, false, joinRef{}
+	e.Reason = r.Unedited
+	t.scan(r)
+	l := t.parent(r)
+	if e.Reason == parsers.ReasonNone {
+		e.Reason = t.refuse(r)
+	}
+	id, made := t.requestID(r, e.Reason == parsers.ReasonNone)
+	a.Ignored = t.ignored(r)
+	own := t.decide(&l, a.Ignored, r.Mono)
+	if r.Kind == span.Server && joinable(id) {
+		a.join = t.s.joins.publish(t.s.joins.key(id), &own, r.Mono)
+	}
+	t.record(a, r, &l, &own)
+	if a.Rec.IsSampled() {
+		t.describe(&a.Rec, r, id)
+		if l.continues && t.seen.has(headTraceState) {
+			t.setTraceState(&a.Rec, r)
+		}
+	}
+	if e.Reason == parsers.ReasonNone {
+		t.edit(e, r, &l, &own, made)
+	}
+}
+
+// Connect starts the span of a connection that was refused before any request was sent on it: r.Head is nil. End must follow
+// exactly once.
+func (t *Tracer) Connect(a *Active, r *Request) {
+	a.Rec.Reset()
+	a.Mono, a.Ignored, a.join = r.Mono, false, joinRef{}
+	l := link{how: span.JoinRoot}
+	own := t.decide(&l, false, r.Mono)
+	t.record(a, r, &l, &own)
+	if a.Rec.IsSampled() {
+		a.Rec.SetTextString(span.Name, "connect")
+	}
+}
+
+// End finishes the span at the monotonic time mono (ns) and gives its place in the join table back: late calls find it there
+// until it expires.
+func (t *Tracer) End(a *Active, mono int64) {
+	a.Rec.Duration = max(mono-a.Mono, 0)
+	if a.join.slot != 0 {
+		t.s.joins.release(a.join, mono)
+		a.join = joinRef{}
+	}
+}
+
+// decide makes the context of the request's own span: below its parent or a new trace, sampled or not.
+//
+// An ignored request has no span: it hands on its parent's context as it is, so that what it calls becomes its parent's child
+// and not the child of a span that nobody will see; without a parent nothing below it is sampled.
+func (t *Tracer) decide(l *link, ignored bool, mono int64) spanContext {
+	own := spanContext{trace: l.parent.trace, random: l.parent.random}
+	if !l.continues {
+		own.trace, own.random = t.ids.trace(), true
+	}
+	own.decision = l.parent.decision
+	if t.seen.has(headDebugID) {
+		own.decision = debug
+	}
+	if ignored && !l.continues {
+		own.decision = drop
+	}
+	// A forced sample is the caller's wish, so it outlives a sampler that ignores the parent.
+	if own.decision == open || (t.s.ignoreParent && own.decision != debug && !ignored) {
+		own.decision = drop
+		if t.s.sampler.Sample(own.trace, mono) {
+			own.decision = sample
+		}
+	}
+	if ignored && l.continues {
+		own.span = l.parent.span
+	} else {
+		own.span = t.ids.span()
+	}
+	return own
+}
+
+// record fills the fixed part of the record and counts.
+func (t *Tracer) record(a *Active, r *Request, l *link, own *spanContext) {
+	rec := &a.Rec
+	rec.TraceID, rec.SpanID, rec.Start = own.trace, own.span, r.Wall
+	rec.Client, rec.Server, rec.Kind, rec.Join = r.Client, r.Server, r.Kind, l.how
+	if r.Head != nil {
+		rec.Minor = r.Head.Minor
+	}
+	if l.continues {
+		rec.ParentID = l.parent.span
+	}
+	if l.how == span.JoinHeader {
+		rec.Flags |= span.RemoteParent
+	}
+	if own.random {
+		rec.Flags |= span.Random
+	}
+	if a.Ignored {
+		t.Stats.Ignored++
+		return
+	}
+	t.Stats.Joins[l.how]++
+	switch own.decision {
+	case debug:
+		rec.Flags |= span.Sampled | span.Debug
+	case sample:
+		rec.Flags |= span.Sampled
+	}
 }

@@ -1,0 +1,257 @@
+package core
+
+import (
+	"errors"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/spanwire/spanwire/core/span"
+	"github.com/spanwire/spanwire/parsers"
+)
+
+// failingWait is how long after a failed dial the client's request may still arrive, to be the span that the failure is told with.
+const failingWait = 20 * time.Millisecond
+
+// open makes a session of an accepted connection and dials at once, before any byte is looked at: server-first protocols never
+// wait.
+func (w *worker) open(a *arrival) {
+	s := &session{w: w, kind: a.kind, up: a.up, zone: a.zone, opened: w.loop.Now()}
+	s.peer = span.EndpointFrom(a.peer)
+	s.dest = span.EndpointFrom(a.dst)
+	for i := range s.socks {
+		s.socks[i] = socket{s: s, fd: noFD}
+		s.flows[i].limit = readMin
+	}
+	s.socks[client].fd, s.socks[client].writable = int32(a.fd), true
+	w.addSession(s)
+	if w.e.cfg.Disabled {
+		s.setOpaque(parsers.ReasonDisabled)
+	}
+	if err := w.loop.AddSocket(a.fd, &s.socks[client]); err != nil {
+		w.stats.Refused[RefusedDescriptors]++
+		s.close(true, span.FailureNone)
+		return
+	}
+	s.dialUntil = s.opened + int64(w.e.cfg.DialTimeout)
+	s.dial()
+}
+
+// dial starts the connect to the next address. It ends in dialed, dialFailed, or an edge or alarm to wait for.
+func (s *session) dial() {
+	ap, ok := s.nextAddress()
+	if !ok {
+		s.dialFailed(RefusedUnresolved, span.FailureUnresolved)
+		return
+	}
+	if !s.opaque && !s.w.e.parsesPort(ap.Port()) {
+		s.setOpaque(parsers.ReasonPort)
+	}
+	family, sa := sockaddrOf(ap, s.zone)
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		s.dialLater(err, RefusedDescriptors)
+		return
+	}
+	if err := setRelayOptions(fd); err != nil {
+		closeFD(fd)
+		s.dialFailed(RefusedDial, span.FailureRefused)
+		return
+	}
+	err = unix.Connect(fd, sa)
+	if err != nil && err != unix.EINPROGRESS {
+		closeFD(fd)
+		s.connectFailed(err)
+		return
+	}
+	s.socks[server].fd = int32(fd)
+	if werr := s.w.loop.AddSocket(fd, &s.socks[server]); werr != nil {
+		s.dialLater(werr, RefusedDescriptors)
+		return
+	}
+	if err == nil {
+		s.dialed()
+		return
+	}
+	s.w.loop.SetTimer(&s.timer, time.Duration(s.dialUntil-s.w.loop.Now()), s)
+}
+
+// nextAddress returns where to dial: the original destination, or the next address of the upstream's name.
+func (s *session) nextAddress() (netip.AddrPort, bool) {
+	if s.up == nil {
+		return s.dest.AddrPort(), true
+	}
+	addrs := s.up.addresses()
+	if int(s.next) >= len(addrs) {
+		return netip.AddrPort{}, false
+	}
+	s.dest = span.EndpointFrom(addrs[s.next])
+	return addrs[s.next], true
+}
+
+// dialDone handles an edge on a connecting socket. The edge may be a stale one of a descriptor number that was reused, so the
+// kernel is asked: SO_ERROR for a failure, the peer's name for success (man 2 connect).
+func (s *session) dialDone() {
+	k := &s.socks[server]
+	fd := int(k.fd)
+	errno, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	if err == nil && errno == 0 {
+		if _, err = unix.Getpeername(fd); err == nil {
+			s.dialed()
+		}
+		return // ENOTCONN: still connecting
+	}
+	if err == nil {
+		err = unix.Errno(errno)
+	}
+	s.dropServer()
+	s.connectFailed(err)
+}
+
+// dropServer closes the upstream socket of a dial that failed.
+func (s *session) dropServer() {
+	k := &s.socks[server]
+	if k.fd != noFD {
+		s.w.loop.Forget(int(k.fd))
+		closeFD(int(k.fd))
+	}
+	*k = socket{s: s, fd: noFD}
+}
+
+// dialed starts relaying.
+func (s *session) dialed() {
+	s.w.loop.StopTimer(&s.timer)
+	s.phase = phaseRelaying
+	s.socks[server].writable = true
+	c2s := parsers.ClientToServer
+	if len(s.flows[c2s].pending) > 0 {
+		s.flush(c2s)
+		if s.phase == phaseClosed {
+			return
+		}
+	}
+	s.passEnd(c2s)
+	if s.phase == phaseRelaying && s.heldSince != 0 {
+		s.w.loop.SetTimer(&s.timer, holdIdle, s)
+	}
+}
+
+// dialAlarm is the timer of the dialing phase: the next try after a back-off, or the dial timeout.
+func (s *session) dialAlarm() {
+	if s.w.loop.Now() >= s.dialUntil {
+		s.dropServer()
+		if s.retryIn > 0 {
+			s.dialFailed(RefusedPorts, span.FailureRefused)
+		} else {
+			s.dialFailed(RefusedDialTimeout, span.FailureDialTimeout)
+		}
+		return
+	}
+	s.dropServer()
+	s.dial()
+}
+
+// dialLater tries again after a pause: what is missing, a descriptor or a local port, comes free as other connections end.
+func (s *session) dialLater(cause error, what Refusal) {
+	s.dropServer()
+	w := s.w
+	left := time.Duration(s.dialUntil - w.loop.Now())
+	if left <= 0 {
+		s.dialFailed(what, span.FailureRefused)
+		return
+	}
+	s.retryIn = min(max(2*s.retryIn, backoffFirst), backoffMax)
+	w.stats.Backoffs++
+	w.e.throttles.dial.Log(w.e.cfg.Log, slog.LevelWarn, "out of resources, dialing pauses", "reason", what.String(),
+		"upstream", s.dest.AddrPort().String(), "error", cause)
+	w.loop.SetTimer(&s.timer, min(s.retryIn, left), s)
+}
+
+// connectFailed handles an error of connect(2): the next address, another try, or the end.
+func (s *session) connectFailed(err error) {
+	switch {
+	case errors.Is(err, unix.EADDRNOTAVAIL):
+		s.dialLater(err, RefusedPorts)
+	case errors.Is(err, unix.ENOBUFS), errors.Is(err, unix.ENOMEM):
+		s.dialLater(err, RefusedDescriptors)
+	case s.up != nil && int(s.next)+1 < len(s.up.addresses()):
+		s.next++
+		s.dial()
+	case errors.Is(err, unix.ETIMEDOUT):
+		s.dialFailed(RefusedDialTimeout, span.FailureDialTimeout)
+	default:
+		s.dialFailed(RefusedDial, span.FailureRefused)
+	}
+}
+
+// dialFailed turns to telling the failure: as the span of the request if one has come or comes within a moment, else as a
+// span of its own. Then the client is reset: it was accepted already, and a close would look like an empty answer.
+func (s *session) dialFailed(why Refusal, f span.Failure) {
+	w := s.w
+	w.stats.Refused[why]++
+	if s.up != nil {
+		s.up.failed()
+	}
+	w.e.throttles.dial.Log(w.e.cfg.Log, slog.LevelWarn, "upstream not reached", "reason", why.String(),
+		"side", s.kind.String(), "upstream", s.upstreamName())
+	s.cause = f
+	s.phase = phaseFailing
+	s.flows[parsers.ClientToServer].broken = true
+	s.freePending(&s.flows[parsers.ClientToServer])
+	w.loop.StopTimer(&s.timer)
+	if s.failureTold() {
+		s.endFailed()
+		return
+	}
+	w.loop.SetTimer(&s.timer, failingWait, s)
+	s.socks[client].readable = true // what came while dialing, if anything
+	s.failingTurn()
+}
+
+// upstreamName is how logs call the destination.
+func (s *session) upstreamName() string {
+	if s.up != nil {
+		return s.up.name
+	}
+	return s.dest.AddrPort().String()
+}
+
+// failureTold reports that waiting for a request is over: one has come, or none can.
+func (s *session) failureTold() bool {
+	return s.exchanges.head != nil || s.opaque || s.flows[parsers.ClientToServer].eof
+}
+
+// failingTurn reads what the client has sent.
+func (s *session) failingTurn() {
+	s.pump(parsers.ClientToServer)
+	if s.phase == phaseFailing && s.failureTold() {
+		s.endFailed()
+	}
+}
+
+// endFailed ends a session whose dial failed.
+func (s *session) endFailed() {
+	if s.exchanges.head == nil && !s.w.e.cfg.Disabled {
+		s.recordConnect()
+	}
+	s.close(true, s.cause)
+}
+
+// recordConnect records the span of a dial that failed before any request came.
+func (s *session) recordConnect() {
+	w := s.w
+	x := w.getExchange()
+	r := &w.req
+	s.describe(r)
+	r.Data, r.Head, r.Protocol, r.Unedited = nil, nil, "", parsers.ReasonNone
+	back := r.Mono - s.opened
+	r.Mono, r.Wall = s.opened, r.Wall-back
+	w.tracer.Connect(&x.Active, r)
+	x.Rec.Failure = s.cause
+	w.tracer.End(&x.Active, w.loop.Now())
+	w.stats.ConnectSpans++
+	w.record(&x.Rec)
+	w.putExchange(x)
+}

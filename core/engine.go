@@ -1,0 +1,302 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/spanwire/spanwire/core/ring"
+	"github.com/spanwire/spanwire/core/span"
+)
+
+// ErrDraining: the engine is shutting down.
+var ErrDraining = errors.New("draining")
+
+// Engine is the relay: its listeners, its loops and their sessions.
+type Engine struct {
+	cfg       Config
+	base      time.Time
+	now       func() time.Time // the wall clock
+	workers   []*worker
+	listeners []*listener
+	upstreams []*upstream
+	ports     map[uint16]bool // cfg.HTTPPorts; nil = all
+
+	// placeOn overrides the choice of a loop; nil but in tests.
+	placeOn func(kind span.Kind) int
+
+	throttles struct{ accept, refuse, dial, resolve Throttle }
+
+	state  atomic.Int32
+	idle   chan struct{} // a loop's last session ended
+	cancel context.CancelFunc
+	names  sync.WaitGroup
+}
+
+// The states of an Engine.
+const (
+	stateNew = iota
+	stateRunning
+	stateDraining
+	stateClosing
+	stateClosed
+)
+
+// New binds the listeners; nothing is accepted until Start. After an error nothing is left open.
+func New(cfg Config) (*Engine, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{cfg: cfg, base: time.Now(), now: time.Now, idle: make(chan struct{}, 1)}
+	for _, p := range cfg.HTTPPorts {
+		if e.ports == nil {
+			e.ports = make(map[uint16]bool)
+		}
+		e.ports[p] = true
+	}
+	if err := e.build(); err != nil {
+		e.abandon()
+		return nil, err
+	}
+	return e, nil
+}
+
+// build makes workers and listeners.
+func (e *Engine) build() error {
+	for range e.cfg.Loops {
+		w, err := newWorker(e)
+		if err != nil {
+			return fmt.Errorf("event loop: %w", err)
+		}
+		e.workers = append(e.workers, w)
+	}
+	if e.cfg.Transparent != "" {
+		if err := e.listen("transparent", e.cfg.Transparent, span.Server, nil); err != nil {
+			return err
+		}
+	}
+	for _, x := range e.cfg.Explicit {
+		name := "inbound"
+		if x.Kind == span.Client {
+			name = "outbound"
+		}
+		up := newUpstream(x.Upstream)
+		e.upstreams = append(e.upstreams, up)
+		if err := e.listen(name, x.Addr, x.Kind, up); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// listen adds a listener, on the next worker in turn.
+func (e *Engine) listen(name, addr string, kind span.Kind, up *upstream) error {
+	w := e.workers[len(e.listeners)%len(e.workers)]
+	l, err := newListener(w, name, addr, kind, up)
+	if err != nil {
+		return err
+	}
+	e.listeners = append(e.listeners, l)
+	return nil
+}
+
+// abandon releases what build made.
+func (e *Engine) abandon() {
+	for _, l := range e.listeners {
+		closeFD(l.fd)
+	}
+	for _, w := range e.workers {
+		_ = w.loop.Stop()
+		_ = w.loop.Run() // closes the loop's descriptors
+	}
+}
+
+// Start looks up the upstreams' names, begins to accept, and returns. A name that does not resolve yet is logged and tried again.
+func (e *Engine) Start() error {
+	if !e.state.CompareAndSwap(stateNew, stateRunning) {
+		return errors.New("engine was started before")
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	e.cancel = cancel
+	for _, u := range e.upstreams {
+		if u.fixed {
+			continue
+		}
+		_ = u.resolve(ctx) // keepResolved tries again, and says so
+		e.names.Go(func() { u.keepResolved(ctx, e.cfg.Log, &e.throttles.resolve) })
+	}
+	for _, l := range e.listeners {
+		if err := l.w.loop.AddListener(l.fd, l); err != nil {
+			return fmt.Errorf("watch listener %s: %w", l.addr, err)
+		}
+	}
+	for _, w := range e.workers {
+		go w.run()
+	}
+	return nil
+}
+
+// Listeners returns the listeners as they were bound: first the transparent one, then the explicit ones in their order.
+func (e *Engine) Listeners() []Bound {
+	bound := make([]Bound, len(e.listeners))
+	for i, l := range e.listeners {
+		bound[i] = Bound{Name: l.name, Addr: l.addr.String()}
+		if l.up != nil {
+			bound[i].Upstream = l.up.name
+		}
+	}
+	return bound
+}
+
+// Rings returns the loops' rings of finished spans, for one consumer.
+func (e *Engine) Rings() []*ring.Ring[span.Record] {
+	rings := make([]*ring.Ring[span.Record], len(e.workers))
+	for i, w := range e.workers {
+		rings[i] = w.ring
+	}
+	return rings
+}
+
+// Ready returns nil when the engine accepts connections, else why it does not.
+func (e *Engine) Ready() error {
+	switch e.state.Load() {
+	case stateRunning:
+		return nil
+	case stateNew:
+		return errors.New("starting")
+	}
+	return ErrDraining
+}
+
+// statsTimeout bounds how long Stats waits for a loop.
+const statsTimeout = time.Second
+
+// Stats sums the loops' counters. It asks each loop, and leaves out one that does not answer within a second. Any goroutine but the loops' may
+// call it.
+func (e *Engine) Stats() Stats {
+	var sum Stats
+	if s := e.state.Load(); s == stateNew || s == stateClosed {
+		for _, w := range e.workers {
+			st := w.snapshot() // no loop is running
+			sum.add(&st)
+		}
+		return sum
+	}
+	answers := make(chan Stats, len(e.workers))
+	asked := 0
+	for _, w := range e.workers {
+		if w.loop.Post(func() { answers <- w.snapshot() }) == nil {
+			asked++
+		}
+	}
+	timeout := time.NewTimer(statsTimeout)
+	defer timeout.Stop()
+	for range asked {
+		select {
+		case st := <-answers:
+			sum.add(&st)
+		case <-timeout.C:
+			return sum
+		}
+	}
+	return sum
+}
+
+// open counts the sessions, also those that are on their way to a loop.
+func (e *Engine) open() (n int64) {
+	for _, w := range e.workers {
+		n += w.load.Load()
+	}
+	return n
+}
+
+// noteIdle tells Drain that a loop's last session has ended.
+func (e *Engine) noteIdle() {
+	select {
+	case e.idle <- struct{}{}:
+	default:
+	}
+}
+
+// Drain makes Ready fail and waits until no session is left, or until ctx ends; connections are still accepted and relayed
+// meanwhile. It returns nil when nothing was open.
+func (e *Engine) Drain(ctx context.Context) error {
+	e.state.CompareAndSwap(stateRunning, stateDraining)
+	for e.open() > 0 {
+		select {
+		case <-e.idle:
+		case <-ctx.Done():
+			return fmt.Errorf("%d sessions open: %w", e.open(), ctx.Err())
+		}
+	}
+	return nil
+}
+
+// Close stops accepting, ends the sessions that are left (their open requests end as cut off by the shutdown) and the loops. All
+// spans are in the rings when it returns. A second call does nothing.
+func (e *Engine) Close() {
+	switch e.state.Swap(stateClosing) {
+	case stateClosing:
+		return // by the first call
+	case stateClosed:
+		e.state.Store(stateClosed)
+		return
+	case stateNew:
+		e.abandon()
+		e.state.Store(stateClosed)
+		return
+	}
+	e.cancel()
+	e.names.Wait()
+	for _, w := range e.workers {
+		_ = w.loop.Post(func() {
+			for _, l := range e.listeners {
+				if l.w == w {
+					l.close()
+				}
+			}
+			w.closeSessions()
+		})
+		_ = w.loop.Stop()
+	}
+	for _, w := range e.workers {
+		<-w.done
+	}
+	e.state.Store(stateClosed)
+}
+
+// place chooses the loop for a new session: the one with the fewest, and the accepting one when it is among them.
+func (e *Engine) place(accepting *worker, kind span.Kind) *worker {
+	if e.placeOn != nil {
+		return e.workers[e.placeOn(kind)]
+	}
+	best, least := accepting, accepting.load.Load()
+	for _, w := range e.workers {
+		if n := w.load.Load(); n < least {
+			best, least = w, n
+		}
+	}
+	return best
+}
+
+// isOwn reports whether dst is a listener of ours. local is the address that the connection was accepted at.
+func (e *Engine) isOwn(dst, local netip.AddrPort) bool {
+	for _, l := range e.listeners {
+		if dst.Port() != l.addr.Port() {
+			continue
+		}
+		a := l.addr.Addr()
+		if dst.Addr() == a || a.IsUnspecified() && (dst.Addr().IsLoopback() || dst.Addr() == local.Addr()) {
+			return true
+		}
+	}
+	return false
+}
+
+// parsesPort reports whether connections to this destination port are to be parsed.
+func (e *Engine) parsesPort(port uint16) bool { return e.ports == nil || e.ports[port] }

@@ -1,0 +1,109 @@
+package core
+
+import (
+	"github.com/spanwire/spanwire/core/span"
+	"github.com/spanwire/spanwire/parsers"
+)
+
+// Refusal is a reason why a connection did not become a session that reaches its destination.
+type Refusal uint8
+
+// The reasons.
+const (
+	// RefusedSelf: the destination is this sidecar's own listener.
+	RefusedSelf Refusal = iota
+	// RefusedDescriptors: no descriptor was free (EMFILE, ENFILE), or no memory for a socket.
+	RefusedDescriptors
+	// RefusedPorts: no local port was free towards the destination for as long as the dial timeout.
+	RefusedPorts
+	// RefusedDial: the destination refused, or could not be reached.
+	RefusedDial
+	// RefusedDialTimeout: the destination did not answer within the dial timeout.
+	RefusedDialTimeout
+	// RefusedUnresolved: the upstream's name has no address.
+	RefusedUnresolved
+	// NumRefusals is the number of values of Refusal.
+	NumRefusals
+)
+
+// String returns the value of the label `reason` of spanwire_refused_total.
+func (r Refusal) String() string {
+	return [NumRefusals]string{"self", "descriptors", "ports", "dial", "dial_timeout", "unresolved"}[r]
+}
+
+// DurationBuckets are the upper bounds of Histogram's buckets in seconds; one more bucket takes what is beyond.
+var DurationBuckets = [...]float64{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30}
+
+// Histogram counts durations.
+type Histogram struct {
+	Counts [len(DurationBuckets) + 1]uint64 // by bucket, not cumulative
+	SumNs  uint64
+}
+
+// bucketNs is DurationBuckets in ns.
+var bucketNs = func() (ns [len(DurationBuckets)]int64) {
+	for i, s := range DurationBuckets {
+		ns[i] = int64(s * 1e9)
+	}
+	return ns
+}()
+
+// observe counts one duration in ns.
+func (h *Histogram) observe(ns int64) {
+	i := 0
+	for i < len(bucketNs) && ns > bucketNs[i] {
+		i++
+	}
+	h.Counts[i]++
+	h.SumNs += uint64(max(ns, 0))
+}
+
+// NumStatusClasses is the number of values of the label status_class: none, 1xx to 5xx.
+const NumStatusClasses = 6
+
+// Stats are the counters of the relay. Arrays over sides are indexed by span.Kind: Server = inbound, Client = outbound. A loop's
+// own copy is written by that loop only.
+type Stats struct {
+	Sessions      [2]int64                    // open now
+	SessionsTotal [2]uint64                   // ever opened
+	Requests      [2][NumStatusClasses]uint64 // finished, by status / 100; 0 = no status
+	Durations     [2]Histogram                // of finished requests
+	Bytes         [2]uint64                   // received, by parsers.Direction
+	Opaque        [parsers.NumReasons]uint64  // sessions that became opaque
+	Unedited      [parsers.NumReasons]uint64  // request heads that were not edited
+	Refused       [NumRefusals]uint64         // connections refused
+	Backoffs      uint64                      // pauses for want of descriptors or ports
+	Joins         [span.NumJoins]uint64       // spans by how they found their parent
+	RingDropped   uint64                      // spans lost to a full ring
+	Failures      [span.NumFailures]uint64    // finished requests by failure; 0 = none
+	ConnectSpans  uint64                      // spans for dials that failed before a request came
+	PendingBytes  int64                       // bytes held for slow receivers now
+}
+
+// add adds o to s.
+func (s *Stats) add(o *Stats) {
+	for k := range s.Sessions {
+		s.Sessions[k] += o.Sessions[k]
+		s.SessionsTotal[k] += o.SessionsTotal[k]
+		addTo(s.Requests[k][:], o.Requests[k][:])
+		addTo(s.Durations[k].Counts[:], o.Durations[k].Counts[:])
+		s.Durations[k].SumNs += o.Durations[k].SumNs
+		s.Bytes[k] += o.Bytes[k]
+	}
+	addTo(s.Opaque[:], o.Opaque[:])
+	addTo(s.Unedited[:], o.Unedited[:])
+	addTo(s.Refused[:], o.Refused[:])
+	addTo(s.Joins[:], o.Joins[:])
+	addTo(s.Failures[:], o.Failures[:])
+	s.Backoffs += o.Backoffs
+	s.RingDropped += o.RingDropped
+	s.ConnectSpans += o.ConnectSpans
+	s.PendingBytes += o.PendingBytes
+}
+
+// addTo adds src to dst, element by element.
+func addTo(dst, src []uint64) {
+	for i, v := range src {
+		dst[i] += v
+	}
+}

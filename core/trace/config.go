@@ -1,0 +1,270 @@
+package trace
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// ErrConfig is wrapped by every error of NewShared and ParseSampler.
+var ErrConfig = errors.New("trace settings")
+
+// Defaults of Config, taken for zero values.
+const (
+	DefaultRequestIDHeader = "X-Request-Id"
+	DefaultJoinTTL         = 5 * time.Second
+	DefaultJoinSize        = 65536
+	DefaultMaxOperations   = 1000
+)
+
+// maxNameBytes bounds a configured header name: lengths are looked up in the bits of a word. No registered header comes near.
+const maxNameBytes = 63
+
+// maxJoinSize bounds JoinSize: 16 Mi entries are more than a gigabyte.
+const maxJoinSize = 1 << 24
+
+// Config is what a Shared is made from. The zero value stands for the defaults.
+type Config struct {
+	// RequestIDHeader names the header that joins outbound to inbound requests; "" = X-Request-Id.
+	RequestIDHeader string
+	// Propagators are the formats to read, in order, and to write: the first always, the others where they are present.
+	// Of tracecontext, b3, b3multi, jaeger; empty = all, in this order.
+	Propagators []string
+	// Sampler decides for new traces; nil = always.
+	Sampler Sampler
+	// JoinTTL is how long an id is remembered after its last use; 0 = 5 s.
+	JoinTTL time.Duration
+	// JoinSize is how many ids are remembered at most; 0 = 65536.
+	JoinSize int
+	// Naming is "otel" (METHOD path) or "netra" (inbound path, outbound host and path); "" = otel.
+	Naming string
+	// NoInject lists hosts ("name", "*.domain", port left out), addresses and CIDRs whose outbound requests get no headers.
+	NoInject []string
+	// MaxOperations is how many distinct names there may be, then {other}; 0 = 1000.
+	MaxOperations int
+	// IgnorePaths and IgnoreAgents are patterns of requests without a span: exact, or globs in which * stands for anything.
+	IgnorePaths, IgnoreAgents []string
+	// FoldPaths are rules REGEXP[=>REPLACEMENT] (RE2, $1 for groups), in order. The replacement defaults to /{id} when the
+	// expression starts with a slash, else to {id}.
+	FoldPaths []string
+	// Fold is "auto" (identifiers are folded by fixed rules, after FoldPaths) or "off"; "" = auto.
+	Fold string
+	// XSourceHeader and XSourceValue are set on every outbound request when both are given.
+	XSourceHeader, XSourceValue string
+	// TagHeaders and TagCookies are NAME[:tag]: request headers and cookies that become tags of inbound spans.
+	TagHeaders, TagCookies []string
+}
+
+// Shared holds what all loops share: the settings, the join table, the sampler and the set of operation names. It is safe for
+// use by several goroutines through their Tracers.
+type Shared struct {
+	sampler      Sampler
+	ignoreParent bool
+	order        []Format
+	configured   [NumFormats]bool
+	headers      headerTable
+	joins        joinTable
+
+	requestIDLine string // "Name: "
+	xSourceLine   string // the whole line with CRLF; "" = none
+	ours          []string
+
+	netra        bool
+	noHosts      []string
+	noNets       []netip.Prefix
+	ignorePaths  []glob
+	ignoreAgents []glob
+	rules        []foldRule
+	autoFold     bool
+	tags         []tagRule
+	cookies      []tagRule
+
+	operations operations
+}
+
+// operations is the set of distinct names seen by the process, consulted when a loop meets a name for the first time.
+type operations struct {
+	mu    sync.Mutex
+	max   int
+	names map[string]struct{}
+}
+
+// NewShared validates c. Its errors name the setting, the value and what is allowed.
+func NewShared(c Config) (*Shared, error) {
+	s := &Shared{sampler: c.Sampler}
+	if s.sampler == nil {
+		s.sampler = always{}
+	}
+	if w, ok := s.sampler.(ignoreParent); ok {
+		s.sampler, s.ignoreParent = w.Sampler, true
+	}
+	for _, step := range []func(*Config) error{s.setHeaders, s.setPropagators, s.setJoin, s.setNames, s.setNoInject, s.setTags} {
+		if err := step(&c); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+		}
+	}
+	return s, nil
+}
+
+// setHeaders validates the names and values that are written, and builds the table of known headers.
+func (s *Shared) setHeaders(c *Config) error {
+	id := c.RequestIDHeader
+	if id == "" {
+		id = DefaultRequestIDHeader
+	}
+	if err := checkWritable("request-id-header", id); err != nil {
+		return err
+	}
+	s.requestIDLine = id + ": "
+	for _, k := range contextHeaders {
+		s.headers.add(k.name, k.is)
+		if k.is != headDebugID {
+			s.ours = append(s.ours, k.name)
+		}
+	}
+	s.headers.add("user-agent", headUserAgent)
+	s.headers.add("authorization", headAuthorization)
+	s.headers.add(strings.ToLower(id), headRequestID)
+	s.ours = append(s.ours, strings.ToLower(id))
+	if c.XSourceHeader == "" || c.XSourceValue == "" {
+		return nil
+	}
+	if err := checkWritable("x-source header", c.XSourceHeader); err != nil {
+		return err
+	}
+	if strings.EqualFold(c.XSourceHeader, id) {
+		return fmt.Errorf("x-source header %q: must differ from the request id header", c.XSourceHeader)
+	}
+	if !isVisible(c.XSourceValue) {
+		return fmt.Errorf("x-source value %q: allowed are visible ASCII characters and inner spaces", c.XSourceValue)
+	}
+	s.headers.add(strings.ToLower(c.XSourceHeader), headXSource)
+	s.ours = append(s.ours, strings.ToLower(c.XSourceHeader))
+	s.xSourceLine = c.XSourceHeader + ": " + c.XSourceValue + "\r\n"
+	return nil
+}
+
+// setPropagators fills the order of formats.
+func (s *Shared) setPropagators(c *Config) error {
+	names := c.Propagators
+	if len(names) == 0 {
+		names = formatNames[:]
+	}
+	for _, n := range names {
+		i := slices.Index(formatNames[:], n)
+		if i < 0 {
+			return fmt.Errorf("propagators %q: allowed are %s", n, strings.Join(formatNames[:], ", "))
+		}
+		if s.configured[i] {
+			return fmt.Errorf("propagators %q: named twice", n)
+		}
+		s.configured[i] = true
+		s.order = append(s.order, Format(i))
+	}
+	return nil
+}
+
+// setJoin validates the bounds of the join table.
+func (s *Shared) setJoin(c *Config) error {
+	ttl, size := c.JoinTTL, c.JoinSize
+	if ttl == 0 {
+		ttl = DefaultJoinTTL
+	}
+	if size == 0 {
+		size = DefaultJoinSize
+	}
+	if ttl < 0 {
+		return fmt.Errorf("join-ttl %v: must be positive", ttl)
+	}
+	if size < 0 || size > maxJoinSize {
+		return fmt.Errorf("join-size %d: allowed are 1 to %d", size, maxJoinSize)
+	}
+	s.joins.init(size, int64(ttl))
+	return nil
+}
+
+// setNames validates naming, folding, ignoring and the cap on names.
+func (s *Shared) setNames(c *Config) error {
+	switch c.Naming {
+	case "", "otel":
+	case "netra":
+		s.netra = true
+	default:
+		return fmt.Errorf("naming %q: allowed are otel, netra", c.Naming)
+	}
+	switch c.Fold {
+	case "", "auto":
+		s.autoFold = true
+	case "off":
+	default:
+		return fmt.Errorf("fold %q: allowed are auto, off", c.Fold)
+	}
+	s.operations.max = c.MaxOperations
+	if s.operations.max == 0 {
+		s.operations.max = DefaultMaxOperations
+	}
+	if s.operations.max < 0 {
+		return fmt.Errorf("max-operations %d: must be at least 1", c.MaxOperations)
+	}
+	s.operations.names = make(map[string]struct{})
+	for _, text := range c.FoldPaths {
+		r, err := parseFoldRule(text)
+		if err != nil {
+			return err
+		}
+		s.rules = append(s.rules, r)
+	}
+	s.ignorePaths = parseGlobs(c.IgnorePaths)
+	s.ignoreAgents = parseGlobs(c.IgnoreAgents)
+	return nil
+}
+
+// framing lists the names that an edit must never touch: framing, hop-by-hop and content headers (RFC 9110 §7.6.1, RFC 9112 §6),
+// and those read here for another purpose.
+var framing = []string{
+	"host", "content-length", "transfer-encoding", "connection", "keep-alive", "proxy-connection", "proxy-authenticate",
+	"proxy-authorization", "upgrade", "expect", "te", "trailer", "http2-settings",
+	"authorization", "cookie", "set-cookie", "user-agent", "date", "via", "range", "location",
+}
+
+// checkWritable says why a header of that name may not be written; nil if it may.
+func checkWritable(setting, name string) error {
+	if !isToken(name) || len(name) > maxNameBytes {
+		return fmt.Errorf("%s %q: must be a header name of at most %d characters", setting, name, maxNameBytes)
+	}
+	low := strings.ToLower(name)
+	if slices.Contains(framing, low) || strings.HasPrefix(low, "content-") {
+		return fmt.Errorf("%s %q: must not be a framing, hop-by-hop, content or credential header", setting, name)
+	}
+	for _, k := range contextHeaders {
+		if low == k.name {
+			return fmt.Errorf("%s %q: must not be a trace context header", setting, name)
+		}
+	}
+	return nil
+}
+
+// isToken reports whether s is a token as RFC 9110 §5.6.2 has it.
+func isToken(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if !('a' <= c|0x20 && c|0x20 <= 'z' || '0' <= c && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// isVisible reports whether s can stand as a header value: visible ASCII, spaces only inside.
+func isVisible(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return s != "" && s[0] != ' ' && s[len(s)-1] != ' '
+}

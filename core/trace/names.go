@@ -1,0 +1,181 @@
+package trace
+
+import (
+	"bytes"
+	"fmt"
+	"hash/maphash"
+	"strings"
+
+	"github.com/spanwire/spanwire/core/span"
+)
+
+// otherOperation names the spans beyond the cap on names.
+const otherOperation = "{other}"
+
+// maxFoldBytes bounds how much of a path is looked at for its name: far more than a name can show, and little enough that the
+// time it takes is bounded by a constant.
+const maxFoldBytes = 1024
+
+// nameSlots is the size of a loop's cache of names, a power of two. A service has some hundred live paths; more than the cache
+// holds cost the folding again.
+const nameSlots = 1024
+
+// nameSlot maps a name before folding to the name. Its slices are reused.
+type nameSlot struct {
+	hash uint64
+	raw  []byte
+	name []byte
+}
+
+// nameCache belongs to a loop. It is allocated with the first name, so that a sidecar at rest does without.
+type nameCache struct{ slots []nameSlot }
+
+// describe fills the texts of a sampled span, those that matter most first, since all share the record's space.
+func (t *Tracer) describe(rec *span.Record, r *Request, id []byte) {
+	h := r.Head
+	host := stripUserInfo(h.Authority.In(r.Data))
+	method := h.Method.In(r.Data)
+	path := h.Path.In(r.Data)
+	rec.SetText(span.Name, t.name(r, method, host, path))
+	rec.SetTextString(span.Protocol, r.Protocol)
+	rec.SetText(span.Method, method)
+	rec.SetText(span.Host, host)
+	rec.SetText(span.RequestID, id)
+	rec.SetText(span.Path, t.pathText(path))
+	if t.seen.has(headDebugID) {
+		rec.AddTag("jaeger-debug-id", t.value(headDebugID, r))
+	}
+	if r.Kind == span.Server {
+		t.addTags(rec, r)
+	}
+	if h.Query.Len() > 0 {
+		t.scratch = appendRedacted(t.scratch[:0], h.Query.In(r.Data), span.MaxBytes(span.Query))
+		rec.SetText(span.Query, t.scratch)
+	}
+	if t.seen.has(headUserAgent) {
+		rec.SetText(span.UserAgent, t.value(headUserAgent, r))
+	}
+}
+
+// pathText returns the path as the span shows it: without the values of path parameters that look like secrets
+// (";jsessionid="), valid until the scratch space is used again.
+func (t *Tracer) pathText(path []byte) []byte {
+	i := bytes.IndexByte(path[:min(len(path), span.MaxBytes(span.Path))], ';')
+	if i < 0 {
+		return path
+	}
+	t.scratch = append(t.scratch[:0], path[:i+1]...)
+	for rest := path[i+1:]; len(rest) > 0 && len(t.scratch) < span.MaxBytes(span.Path); {
+		// A parameter ends with its segment (RFC 3986 §3.3).
+		end := bytes.IndexByte(rest, '/')
+		if end < 0 {
+			end = len(rest)
+		}
+		params := rest[:end]
+		if len(t.scratch) > 0 && t.scratch[len(t.scratch)-1] == '/' {
+			cut := bytes.IndexByte(params, ';')
+			if cut < 0 {
+				cut = len(params)
+			}
+			t.scratch = append(t.scratch, params[:min(cut, maxFoldBytes)]...)
+			params = params[cut:]
+		}
+		t.scratch = appendRedacted(t.scratch, params, span.MaxBytes(span.Path))
+		if end < len(rest) {
+			t.scratch = append(t.scratch, '/')
+			end++
+		}
+		rest = rest[end:]
+	}
+	return t.scratch
+}
+
+// name returns the operation's name, valid until the next call.
+func (t *Tracer) name(r *Request, method, host, path []byte) []byte {
+	raw := t.scratch[:0]
+	if op := r.Head.Operation; op.Len() > 0 {
+		return t.cached(append(raw, op.In(r.Data)[:min(op.Len(), maxFoldBytes)]...), -1)
+	}
+	path = path[:min(len(path), maxFoldBytes)]
+	switch {
+	case !t.s.netra:
+		raw = appendMethod(raw, method)
+		if len(path) == 0 && string(method) == "CONNECT" {
+			return t.cached(raw, -1) // RFC 9112 §3.2.3: the target is an authority, there is no path
+		}
+		if len(method) > 0 {
+			raw = append(raw, ' ')
+		}
+	case r.Kind == span.Client:
+		raw = append(raw, host[:min(len(host), span.MaxBytes(span.Host))]...)
+	}
+	at := len(raw)
+	if len(path) == 0 {
+		return t.cached(append(raw, '/'), -1)
+	}
+	return t.cached(append(raw, path...), at)
+}
+
+// appendMethod appends the method if it looks like one, else HTTP, as OTel names spans of unknown methods: the rest is anybody's
+// text.
+func appendMethod(dst, method []byte) []byte {
+	if len(method) == 0 {
+		return dst
+	}
+	for _, c := range method {
+		if (c < 'A' || c > 'Z') && c != '-' || len(method) > 16 {
+			return append(dst, "HTTP"...)
+		}
+	}
+	return append(dst, method...)
+}
+
+// cached returns the name for raw, whose path begins at offset at (−1: nothing in it is to be folded). raw stands in t.scratch's
+// space; the result is valid until the next call.
+func (t *Tracer) cached(raw []byte, at int) []byte {
+	t.scratch = raw
+	if t.names.slots == nil {
+		t.names.slots = make([]nameSlot, nameSlots)
+	}
+	hash := maphash.Bytes(t.seed, raw)
+	slot := &t.names.slots[hash&(nameSlots-1)]
+	if slot.hash != hash || !bytes.Equal(slot.raw, raw) {
+		slot.hash, slot.raw = hash, append(slot.raw[:0], raw...)
+		if at < 0 {
+			slot.name = append(slot.name[:0], raw...)
+		} else {
+			slot.name = t.s.appendFolded(append(slot.name[:0], raw[:at]...), raw[at:])
+		}
+		slot.name = slot.name[:min(len(slot.name), span.MaxBytes(span.Name))]
+		if !t.s.operations.admit(slot.name) {
+			slot.name = append(slot.name[:0], otherOperation...)
+		}
+	}
+	if string(slot.name) == otherOperation {
+		t.Stats.OtherOperations++
+	}
+	return slot.name
+}
+
+// admit reports whether the name is one of those that there may be, making it one while there is room.
+func (o *operations) admit(name []byte) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if _, ok := o.names[string(name)]; ok {
+		return true
+	}
+	if len(o.names) >= o.max {
+		return false
+	}
+	o.names[string(name)] = struct{}{}
+	return true
+}
+
+// checkHost says why a host name of a setting is none.
+func checkHost(text, host string) error {
+	ok := host != "" && !strings.ContainsAny(host, "*/:@[] ") && isVisible(host)
+	if !ok {
+		return fmt.Errorf("no-inject %q: must be a host without port, *.domain, an address or a CIDR", text)
+	}
+	return nil
+}

@@ -1,0 +1,100 @@
+package trace
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spanwire/spanwire/core/span"
+)
+
+// tagRule is a header or cookie that becomes a tag.
+type tagRule struct {
+	name string // header: lower case; cookie: as it is, since cookie names are case-sensitive (RFC 6265 §5.3)
+	tag  string
+}
+
+// secretHeaders never become tags, whole; single cookies may.
+var secretHeaders = []string{"authorization", "proxy-authorization", "cookie", "set-cookie"}
+
+// setTags parses TagHeaders and TagCookies.
+func (s *Shared) setTags(c *Config) error {
+	for _, text := range c.TagHeaders {
+		r, err := parseTag("tag-header", text)
+		if err != nil {
+			return err
+		}
+		r.name = strings.ToLower(r.name)
+		if slices.Contains(secretHeaders, r.name) || len(r.name) > maxNameBytes {
+			return fmt.Errorf("tag-header %q: must not be a header of credentials, nor longer than %d characters", text, maxNameBytes)
+		}
+		k := s.headers.get(r.name)
+		if k == nil {
+			k = s.headers.add(r.name, headTagOnly)
+		}
+		if k.tag >= 0 {
+			return fmt.Errorf("tag-header %q: named twice", text)
+		}
+		if len(s.tags) == span.MaxTags {
+			return fmt.Errorf("tag-header %q: there may be %d at most", text, span.MaxTags)
+		}
+		k.tag = int8(len(s.tags))
+		s.tags = append(s.tags, r)
+	}
+	for _, text := range c.TagCookies {
+		r, err := parseTag("tag-cookie", text)
+		if err != nil {
+			return err
+		}
+		if len(s.cookies) == span.MaxTags {
+			return fmt.Errorf("tag-cookie %q: there may be %d at most", text, span.MaxTags)
+		}
+		s.cookies = append(s.cookies, r)
+	}
+	if len(s.cookies) > 0 {
+		s.headers.add("cookie", headCookie)
+	}
+	return nil
+}
+
+// parseTag reads NAME[:tag].
+func parseTag(setting, text string) (tagRule, error) {
+	name, tag, ok := strings.Cut(text, ":")
+	if !ok {
+		tag = name
+	}
+	if !isToken(name) || !isVisible(tag) {
+		return tagRule{}, fmt.Errorf("%s %q: must be NAME or NAME:tag", setting, text)
+	}
+	return tagRule{name: name, tag: tag}, nil
+}
+
+// addTags adds the values of tagged headers and cookies; of several lines or cookies of one name the first counts.
+func (t *Tracer) addTags(rec *span.Record, r *Request) {
+	var done uint32
+	for _, h := range t.seen.tags {
+		if done&(1<<h.rule) == 0 {
+			done |= 1 << h.rule
+			rec.AddTag(t.s.tags[h.rule].tag, h.value.In(r.Data))
+		}
+	}
+	done = 0
+	for _, line := range t.seen.cookies {
+		v := line.In(r.Data)
+		for len(v) > 0 && done != 1<<len(t.s.cookies)-1 {
+			var pair []byte
+			pair, v, _ = bytes.Cut(v, semicolon)
+			name, value, _ := bytes.Cut(pair, equals)
+			name, value = bytes.TrimSpace(name), bytes.TrimSpace(value)
+			for i := range t.s.cookies {
+				if done&(1<<i) == 0 && string(name) == t.s.cookies[i].name {
+					done |= 1 << i
+					rec.AddTag(t.s.cookies[i].tag, value)
+				}
+			}
+		}
+	}
+}
+
+var equals = []byte{'='}

@@ -1,0 +1,241 @@
+package core
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/spanwire/spanwire/core/loop"
+	"github.com/spanwire/spanwire/core/ring"
+	"github.com/spanwire/spanwire/core/span"
+	"github.com/spanwire/spanwire/core/trace"
+	"github.com/spanwire/spanwire/parsers"
+)
+
+const (
+	// anchorEvery is how often the wall clock is read anew; in between, wall time is anchor plus monotonic time.
+	anchorEvery = 10 * time.Second
+	// freeExchanges is how many finished exchanges a worker keeps for reuse, 1.1 KiB each: more in flight at once come from the heap.
+	freeExchanges = 256
+	// freeBuffers and freeBufferMax bound the buffers a worker keeps for reuse: 8 of at most 256 KiB.
+	freeBuffers   = 8
+	freeBufferMax = 256 << 10
+	// bufferMin is the smallest buffer: most incomplete heads fit.
+	bufferMin = 4 << 10
+)
+
+// worker is all that one loop owns. Its fields but load are touched by the loop's goroutine only.
+type worker struct {
+	e      *Engine
+	loop   *loop.Loop
+	tracer *trace.Tracer // nil when tracing is disabled
+	ring   *ring.Ring[span.Record]
+
+	scratch []byte // what is being read
+	build   builder
+	out     parsers.Output
+	req     trace.Request
+	edit    trace.Edit
+	gather  gather
+
+	again againQueue
+
+	sessions  *session // list of the open ones
+	exchanges *exchange
+	nFree     int
+	buffers   [][]byte
+
+	anchorMono, anchorWall int64
+
+	stats Stats
+	load  atomic.Int64 // open sessions, read by whoever places a new one
+	done  chan struct{}
+}
+
+// newWorker makes a worker; run starts it.
+func newWorker(e *Engine) (*worker, error) {
+	l, err := loop.New(e.base)
+	if err != nil {
+		return nil, err
+	}
+	w := &worker{e: e, loop: l, scratch: make([]byte, readMax), done: make(chan struct{})}
+	w.again.w = w
+	w.again.run = w.runAgain
+	w.ring = ring.New[span.Record](e.cfg.RingSlots)
+	if !e.cfg.Disabled {
+		w.tracer = e.cfg.Trace.NewTracer()
+	}
+	return w, nil
+}
+
+// run is the goroutine of a loop.
+func (w *worker) run() {
+	defer close(w.done)
+	if err := w.loop.Run(); err != nil {
+		w.e.cfg.Log.Error("event loop ended", "error", err)
+	}
+}
+
+// debug reports whether session records are wanted.
+func (w *worker) debug() bool { return w.e.cfg.Log.Enabled(context.Background(), slog.LevelDebug) }
+
+// wall converts a monotonic time of the loop to ns since the Unix epoch.
+func (w *worker) wall(mono int64) int64 {
+	if mono-w.anchorMono > int64(anchorEvery) || w.anchorWall == 0 {
+		w.anchorMono = mono
+		w.anchorWall = w.e.now().UnixNano()
+	}
+	return w.anchorWall + mono - w.anchorMono
+}
+
+// record hands a finished span to the ring, if it is sampled; a full ring counts it as lost.
+func (w *worker) record(r *span.Record) {
+	if !r.IsSampled() {
+		return
+	}
+	slot := w.ring.Reserve()
+	if slot == nil {
+		return
+	}
+	r.CopyTo(slot)
+	w.ring.Commit()
+}
+
+// getExchange returns an exchange ready for Begin.
+func (w *worker) getExchange() *exchange {
+	x := w.exchanges
+	if x == nil {
+		return new(exchange)
+	}
+	w.exchanges = x.next
+	w.nFree--
+	x.next, x.requested, x.responded = nil, false, false
+	return x
+}
+
+// putExchange takes an exchange back.
+func (w *worker) putExchange(x *exchange) {
+	if w.nFree == freeExchanges {
+		return
+	}
+	x.next = w.exchanges
+	w.exchanges = x
+	w.nFree++
+}
+
+// getBuffer returns an empty buffer with room for n bytes.
+func (w *worker) getBuffer(n int) []byte {
+	for i := len(w.buffers) - 1; i >= 0; i-- {
+		if b := w.buffers[i]; cap(b) >= n {
+			last := len(w.buffers) - 1
+			w.buffers[i] = w.buffers[last]
+			w.buffers[last] = nil
+			w.buffers = w.buffers[:last]
+			return b[:0]
+		}
+	}
+	return make([]byte, 0, max(n, bufferMin))
+}
+
+// putBuffer takes a buffer back; nil is allowed.
+func (w *worker) putBuffer(b []byte) {
+	if cap(b) < bufferMin || cap(b) > freeBufferMax || len(w.buffers) == freeBuffers {
+		return
+	}
+	w.buffers = append(w.buffers, b[:0])
+}
+
+// addSession counts and lists a new session.
+func (w *worker) addSession(s *session) {
+	s.nextSession = w.sessions
+	if w.sessions != nil {
+		w.sessions.prevSession = s
+	}
+	w.sessions = s
+	w.stats.Sessions[s.kind]++
+	w.stats.SessionsTotal[s.kind]++
+}
+
+// forgetSession takes a closed session off the list.
+func (w *worker) forgetSession(s *session) {
+	if s.prevSession != nil {
+		s.prevSession.nextSession = s.nextSession
+	} else {
+		w.sessions = s.nextSession
+	}
+	if s.nextSession != nil {
+		s.nextSession.prevSession = s.prevSession
+	}
+	s.prevSession, s.nextSession = nil, nil
+	w.stats.Sessions[s.kind]--
+	if w.load.Add(-1) == 0 {
+		w.e.noteIdle()
+	}
+}
+
+// snapshot returns the worker's counters. Loop goroutine only.
+func (w *worker) snapshot() Stats {
+	st := w.stats
+	st.RingDropped = w.ring.Dropped()
+	if w.tracer != nil {
+		for i, n := range w.tracer.Stats.Joins {
+			st.Joins[i] = n
+		}
+	}
+	return st
+}
+
+// closeSessions ends all sessions: what is in flight ends as cut off by the shutdown.
+func (w *worker) closeSessions() {
+	for w.sessions != nil {
+		s := w.sessions
+		s.cause = span.FailureShutdown
+		s.observeEnd(parsers.ClientToServer, false)
+		if s.phase != phaseClosed {
+			s.observeEnd(parsers.ServerToClient, false)
+		}
+		if s.phase != phaseClosed {
+			s.close(false, span.FailureShutdown)
+		}
+	}
+}
+
+// againQueue holds sessions that have more to do than one turn allows. It is worked off behind the events of the current wake-up.
+type againQueue struct {
+	w    *worker
+	list []*session
+	run  func()
+}
+
+// push has s pumped again, soon; once if it is queued already.
+func (q *againQueue) push(s *session) {
+	if s.queued {
+		return
+	}
+	s.queued = true
+	q.list = append(q.list, s)
+	if len(q.list) == 1 {
+		_ = q.w.loop.Post(q.run) // an error: the loop is ending, and so is the session
+	}
+}
+
+// runAgain gives every queued session another turn.
+func (w *worker) runAgain() {
+	n := len(w.again.list)
+	for i := 0; i < n; i++ {
+		s := w.again.list[i]
+		s.queued = false
+		for d := parsers.ClientToServer; d <= parsers.ServerToClient; d++ {
+			if s.phase == phaseRelaying || s.phase == phaseEnding {
+				s.pump(d)
+			}
+		}
+	}
+	left := copy(w.again.list, w.again.list[n:])
+	clear(w.again.list[left:])
+	w.again.list = w.again.list[:left]
+	if left > 0 {
+		_ = w.loop.Post(w.again.run)
+	}
+}
