@@ -112,17 +112,13 @@ func (t *Tracer) read(f Format, r *Request) (spanContext, bool) {
 
 // multi collects the values of the B3 lines that are present.
 func (t *Tracer) multi(r *Request) (m b3Multi) {
-	for h, dst := range map5(&m) {
-		if t.seen.has(headB3TraceID + head(h)) {
-			*dst = t.value(headB3TraceID+head(h), r)
+	get := func(h head) []byte {
+		if !t.seen.has(h) {
+			return nil
 		}
+		return t.value(h, r)
 	}
-	return m
-}
-
-// map5 lists m's parts in the order of their heads.
-func map5(m *b3Multi) [5]*[]byte {
-	return [5]*[]byte{&m.trace, &m.span, &m.parent, &m.sampled, &m.flags}
+	return b3Multi{trace: get(headB3TraceID), span: get(headB3SpanID), parent: get(headB3Parent), sampled: get(headB3Sampled), flags: get(headB3Flags)}
 }
 
 // keepsState reports whether the tracestate that came in goes with the trace that goes out. It belongs to its traceparent

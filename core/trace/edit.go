@@ -6,12 +6,22 @@ import (
 	"strings"
 
 	"github.com/spanwire/spanwire/core/span"
-	"github.com/spanwire/spanwire/parsers"
 )
 
-// appenders write the lines of a format, indexed by Format.
-var appenders = [NumFormats]func(dst []byte, c *spanContext, parent span.ID) []byte{
-	appendTraceParent, appendB3, appendB3Multi, appendUber,
+// appendFormat appends the lines of a format for c, child of parent (zero: none).
+func appendFormat(dst []byte, f Format, c *spanContext, parent span.ID) []byte {
+	// A switch, since a call through a table would move c to the heap.
+	switch f {
+	case FormatW3C:
+		return appendTraceParent(dst, c)
+	case FormatB3:
+		return appendB3(dst, c, parent)
+	case FormatB3Multi:
+		return appendB3Multi(dst, c, parent)
+	case FormatJaeger:
+		return appendUber(dst, c, parent)
+	}
+	panic("BUG: unknown format")
 }
 
 // requestID returns the request's id, and whether it was made here (into t.uuid). It is made when there is none and the head can
@@ -57,7 +67,7 @@ func (t *Tracer) edit(e *Edit, r *Request, l *link, own *spanContext, made bool)
 	}
 	for i, f := range t.s.order {
 		if i == 0 || t.seen.present&formatBits[f] != 0 {
-			e.Insert = appenders[f](e.Insert, own, parent)
+			e.Insert = appendFormat(e.Insert, f, own, parent)
 		}
 	}
 	if made {
@@ -191,6 +201,3 @@ func (s *Shared) signsOurs(authorization []byte) bool {
 }
 
 var semicolon = []byte{';'}
-
-// lines that an edit may touch are whole: the compiler keeps the two types in step.
-var _ = parsers.Field{}.Line

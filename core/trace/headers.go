@@ -145,7 +145,6 @@ type seen struct {
 	tags    []tagHit                // values of tagged headers in order
 	cookies []parsers.Range         // values of Cookie lines
 	uber    [maxUberDecoded]byte    // an uber-trace-id without its percent signs
-	_       [0]func()               // not comparable, not to be copied lightly
 }
 
 // has reports whether the head has a line of that name.
@@ -154,8 +153,7 @@ func (s *seen) has(h head) bool { return s.present&(1<<h) != 0 }
 // scan goes through the fields once and notes the known ones.
 func (t *Tracer) scan(r *Request) {
 	s := &t.seen
-	s.present, s.twice = 0, 0
-	s.hits, s.tags, s.cookies = s.hits[:0], s.tags[:0], s.cookies[:0]
+	s.clear()
 	table := &t.s.headers
 	fields := r.Head.Fields
 	for i := range fields {
@@ -170,13 +168,21 @@ func (t *Tracer) scan(r *Request) {
 	}
 }
 
+// clear forgets the last request.
+func (s *seen) clear() {
+	s.present, s.twice = 0, 0
+	s.hits, s.tags, s.cookies = s.hits[:0], s.tags[:0], s.cookies[:0]
+}
+
 // note records a line of a known header.
 func (s *seen) note(f *parsers.Field, k *known) {
 	bit := uint32(1) << k.is
 	empty := f.Value.Lo == f.Value.Hi
 	// The first request id that is not empty counts, and an empty jaeger-debug-id asks for nothing.
 	if empty && (k.is == headRequestID || k.is == headDebugID) {
-		s.hits = append(s.hits, hit{line: f.Line, is: k.is, empty: true})
+		if k.is == headRequestID {
+			s.hits = append(s.hits, hit{line: f.Line, is: k.is, empty: true})
+		}
 		return
 	}
 	if s.present&bit == 0 {

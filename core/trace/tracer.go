@@ -125,6 +125,7 @@ func (t *Tracer) Begin(a *Active, r *Request, e *Edit) {
 func (t *Tracer) Connect(a *Active, r *Request) {
 	a.Rec.Reset()
 	a.Mono, a.Ignored, a.join = r.Mono, false, joinRef{}
+	t.seen.clear()
 	l := link{how: span.JoinRoot}
 	own := t.decide(&l, false, r.Mono)
 	t.record(a, r, &l, &own)

@@ -1,7 +1,5 @@
 package trace
 
-import "github.com/spanwire/spanwire/core/span"
-
 // traceParentBytes is the length of a traceparent of version 00: 2+1+32+1+16+1+2.
 const traceParentBytes = 55
 
@@ -47,7 +45,7 @@ func parseTraceParent(v []byte) (c spanContext, ok bool) {
 const traceParentLine = "traceparent: 00-00000000000000000000000000000000-0000000000000000-00\r\n"
 
 // appendTraceParent appends the line for c.
-func appendTraceParent(dst []byte, c *spanContext, _ span.ID) []byte {
+func appendTraceParent(dst []byte, c *spanContext) []byte {
 	n := len(dst)
 	dst = append(dst, traceParentLine...)
 	b := dst[n:]
