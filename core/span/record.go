@@ -171,8 +171,8 @@ var maxTextBytes = [NumFields]uint16{Name: 128, Protocol: 16, Method: 32, Path: 
 // MaxBytes returns the length in bytes to which SetText cuts f.
 func MaxBytes(f Field) int { return int(maxTextBytes[f]) }
 
-// textBytes is the space for all texts of a record; it makes a Record 1 KiB.
-const textBytes = 736
+// textBytes is the space for all texts of a record; it makes a Record 1 KiB, so that a slot of a ring never straddles a page.
+const textBytes = 752
 
 // MaxTags bounds the extra tags of a record.
 const MaxTags = 12
