@@ -88,6 +88,14 @@ func (p *Process) Alive() bool {
 	}
 }
 
+// ExitCode returns the code that the process ended with; -1 while it runs, or when a signal ended it.
+func (p *Process) ExitCode() int {
+	if p.Alive() {
+		return -1
+	}
+	return p.cmd.ProcessState.ExitCode()
+}
+
 // Stop sends SIGTERM and returns nil once the process has ended with code 0. After patience its group is killed, which is an error.
 // A second Stop returns the same.
 func (p *Process) Stop(patience time.Duration) error {

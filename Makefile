@@ -1,0 +1,158 @@
+# Spanwire's tasks. `make help` lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-builtin-rules --warn-undefined-variables
+.DEFAULT_GOAL := help
+
+GO ?= go
+# What is downloaded or takes minutes to build is kept here, outside the tree.
+XDG_CACHE_HOME ?= $(HOME)/.cache
+SPANWIRE_CACHE ?= $(XDG_CACHE_HOME)/spanwire
+MAVEN_CENTRAL ?= https://repo1.maven.org/maven2
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+COMMIT ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+
+# How long each fuzz target runs: in `make fuzz`, and in `make check`.
+FUZZTIME ?= 1m
+FUZZTIME_CHECK ?= 3s
+# How many requests the demos send.
+REQUESTS ?= 48
+# Leaves Zipkin or Jaeger running until Ctrl-C, on a terminal; KEEP= ends them at once.
+KEEP ?= --keep
+
+ZIPKIN_VERSION := 3.5.1
+ZIPKIN_SHA256 := 7ac633a6832647e71e50012a5e3e91fbc7054414955261724526030faf271d8d
+ZIPKIN_JAR := $(SPANWIRE_CACHE)/zipkin-server-$(ZIPKIN_VERSION)-exec.jar
+JAEGER_VERSION := $(shell sed -n 's|^\tgithub.com/jaegertracing/jaeger v\([0-9.]*\).*|\1|p' tools/jaeger/go.mod)
+JAEGER := $(SPANWIRE_CACHE)/jaeger-$(JAEGER_VERSION)
+LINT_VERSION := $(shell sed -n 's|^\tgithub.com/golangci/golangci-lint/v2 v\([0-9.]*\).*|\1|p' tools/lint/go.mod)
+LINT := $(SPANWIRE_CACHE)/golangci-lint-$(LINT_VERSION)
+
+# Everything is linked statically; only the race detector needs cgo.
+export CGO_ENABLED := 0
+
+.PHONY: help
+help: ## list the tasks
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# ---- build
+
+.PHONY: build
+build: ## build the sidecar, static and stripped: build/spanwire
+	@$(need-go)
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o build/spanwire ./cmd/spanwire
+
+.PHONY: demo-service
+demo-service:
+	$(GO) build -trimpath -o build/demo-service ./demo/service
+	$(GO) build -trimpath -o build/demo ./demo
+
+# ---- demos
+
+.PHONY: demo
+demo: build demo-service ## three services, a sidecar beside each, one trace in the terminal (needs Go and git only)
+	@build/demo -requests $(REQUESTS)
+
+.PHONY: demo-zipkin
+demo-zipkin: need-java build demo-service $(ZIPKIN_JAR) ## the same into a real Zipkin (needs Java 17 and curl)
+	@build/demo -requests $(REQUESTS) -collector zipkin -zipkin-jar $(ZIPKIN_JAR) $(KEEP)
+
+.PHONY: demo-jaeger
+demo-jaeger: build demo-service $(JAEGER) ## the same into a real Jaeger over each of its wire formats (the first time builds it: minutes)
+	@build/demo -requests $(REQUESTS) -collector jaeger -jaeger $(JAEGER) $(KEEP)
+
+# ---- tests
+
+.PHONY: test
+test: ## unit tests; those that need root or a tool say so and are skipped
+	@$(need-go)
+	$(GO) test ./...
+
+.PHONY: check
+check: fmt vet lint deps test race fuzz-short cross ## what CI runs before the end-to-end tests
+
+.PHONY: fmt
+fmt:
+	@out=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
+	if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
+
+.PHONY: vet
+vet:
+	$(GO) vet ./...
+	$(GO) vet -tags e2e ./e2e/...
+	GOARCH=arm64 $(GO) vet ./...
+
+.PHONY: lint
+lint: $(LINT)
+	$(LINT) run --build-tags e2e ./...
+
+.PHONY: deps
+deps:
+	$(GO) test -count=1 .
+	$(GO) mod tidy -diff
+	$(GO) mod verify
+
+.PHONY: race
+race:
+	@command -v gcc >/dev/null || { echo "the race detector needs a C compiler: apt-get install gcc libc6-dev"; exit 1; }
+	CGO_ENABLED=1 $(GO) test -race ./...
+
+.PHONY: cross
+cross:
+	GOARCH=arm64 $(GO) build -o /dev/null ./cmd/spanwire
+
+.PHONY: fuzz-short
+fuzz-short:
+	@tools/fuzz $(FUZZTIME_CHECK)
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for FUZZTIME (1m)
+	@tools/fuzz $(FUZZTIME)
+
+.PHONY: e2e
+e2e: need-java build demo-service $(ZIPKIN_JAR) $(JAEGER) ## end-to-end tests against a real Zipkin and a real Jaeger
+	SPANWIRE_BIN=$(CURDIR)/build/spanwire SPANWIRE_DEMO_SERVICE=$(CURDIR)/build/demo-service SPANWIRE_DEMO=$(CURDIR)/build/demo \
+	SPANWIRE_ZIPKIN_JAR=$(ZIPKIN_JAR) SPANWIRE_JAEGER=$(JAEGER) \
+	$(GO) test -count=1 -tags e2e ./e2e/...
+
+.PHONY: clean
+clean: ## remove what was built (not the cache outside the tree)
+	rm -rf build
+
+# ---- tools, kept outside the tree; a new version has a new name
+
+.PHONY: tools
+tools: $(ZIPKIN_JAR) $(JAEGER) $(LINT) ## fetch and build Zipkin, Jaeger and the linter beforehand
+
+$(ZIPKIN_JAR):
+	@command -v curl >/dev/null || { echo "fetching Zipkin needs curl: apt-get install curl"; exit 1; }
+	@mkdir -p $(@D)
+	@echo "Fetching Zipkin $(ZIPKIN_VERSION) (125 MB) from Maven Central into $(@D)"
+	@part=$$(mktemp $@.XXXXXX); trap 'rm -f "$$part"' EXIT; \
+	curl -fsSL --retry 3 -o "$$part" $(MAVEN_CENTRAL)/io/zipkin/zipkin-server/$(ZIPKIN_VERSION)/zipkin-server-$(ZIPKIN_VERSION)-exec.jar; \
+	echo "$(ZIPKIN_SHA256)  $$part" | sha256sum --check --quiet; \
+	mv "$$part" $@
+
+$(JAEGER):
+	@$(need-go)
+	@mkdir -p $(@D)
+	@echo "Building Jaeger $(JAEGER_VERSION) into $(@D): some minutes, once"
+	$(GO) build -C tools/jaeger -trimpath -ldflags '-s -w' -o $@ github.com/jaegertracing/jaeger/cmd/jaeger
+
+$(LINT):
+	@mkdir -p $(@D)
+	@echo "Building golangci-lint $(LINT_VERSION) into $(@D): a minute, once"
+	$(GO) build -C tools/lint -trimpath -ldflags '-s -w' -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+.PHONY: need-java
+need-java:
+	@command -v java >/dev/null || { echo "Zipkin needs Java 17 or later: apt-get install openjdk-17-jre-headless"; exit 1; }
+
+# need-go says where Go comes from when there is none, or one too old to read go.mod.
+define need-go
+command -v $(GO) >/dev/null || { echo "needs Go 1.26 or later from https://go.dev/dl/ (Debian's own is too old)"; exit 1; }; \
+$(GO) list -m >/dev/null 2>&1 || { echo "$$($(GO) version) cannot read go.mod: needs Go 1.26 or later from https://go.dev/dl/ (Debian's own is too old)"; exit 1; }
+endef
