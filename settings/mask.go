@@ -1,0 +1,52 @@
+package settings
+
+import "strings"
+
+// masked stands in place of a secret.
+const masked = "***"
+
+// mask returns v as it may be shown.
+func (s *Setting) mask(v string) string {
+	switch {
+	case s.secret:
+		if key, _, ok := strings.Cut(v, "="); ok {
+			return key + "=" + masked
+		}
+		return masked
+	case s.url:
+		return maskURL(v)
+	}
+	return v
+}
+
+// maskURL hides the password of a URL; the user's name stays. Of a broken one it rather hides too much: a password may hold the
+// bytes that end an authority (RFC 3986 §3.2), so where an "@" follows, all before it goes.
+func maskURL(v string) string {
+	scheme, rest, ok := strings.Cut(v, "://")
+	if ok {
+		scheme += "://"
+	} else {
+		scheme, rest = "", v
+	}
+	end := strings.IndexAny(rest, "/?#")
+	if end < 0 {
+		end = len(rest)
+	}
+	at := strings.LastIndexByte(rest[:end], '@')
+	if at < 0 {
+		if _, port, ok := strings.Cut(rest[:end], ":"); !ok || digits(port) || strings.HasPrefix(rest, "[") {
+			return v
+		}
+		if at = strings.LastIndexByte(rest, '@'); at < 0 {
+			return v
+		}
+	}
+	user, _, hasPassword := strings.Cut(rest[:at], ":")
+	if !hasPassword {
+		return v
+	}
+	return scheme + user + ":" + masked + rest[at:]
+}
+
+// digits reports whether s consists of decimal digits.
+func digits(s string) bool { return strings.Trim(s, "0123456789") == "" }
