@@ -104,12 +104,16 @@ func (j *joinTable) publish(key joinKey, ctx *spanContext, mono int64) joinRef {
 	slot := s.find(key)
 	if slot != 0 && s.at(slot).ended {
 		// An id that is used again: the request that is in flight counts, not the one that had its response.
-		s.remove(slot)
+		s.unlist(&s.ended, slot)
+		s.list(&s.live, slot)
+		s.at(slot).inFlight = 1
+	} else {
+		slot = s.take(mono, j.ttl)
+		s.at(slot).key = key
+		s.enter(slot)
 	}
-	slot = s.take(mono, j.ttl)
 	e := s.at(slot)
-	e.key, e.ctx, e.ended = key, *ctx, false
-	s.enter(slot)
+	e.ctx, e.ended = *ctx, false
 	ref := joinRef{shard: uint32(i), slot: slot, gen: e.gen}
 	s.mu.Unlock()
 	return ref

@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -113,3 +114,6 @@ func values(head, name string) (vs []string) {
 	}
 	return vs
 }
+
+// endpoint converts address:port.
+func endpoint(text string) span.Endpoint { return span.EndpointFrom(netip.MustParseAddrPort(text)) }

@@ -1,0 +1,471 @@
+package trace
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/spanwire/spanwire/core/span"
+)
+
+func inbound(id string) *Request {
+	return request(span.Server, "GET /in HTTP/1.1\nHost: a\nX-Request-Id: "+id+"\n")
+}
+
+func outbound(id string) *Request {
+	return request(span.Client, "GET /out HTTP/1.1\nHost: b\nX-Request-Id: "+id+"\n")
+}
+
+// wantJoin checks how a call found its parent and which it is (nil: none).
+func wantJoin(t *testing.T, a *Active, how span.Join, parent *Active) {
+	t.Helper()
+	if a.Rec.Join != how {
+		t.Fatalf("join %v, want %v", a.Rec.Join, how)
+	}
+	if parent == nil {
+		if !a.Rec.ParentID.IsZero() {
+			t.Fatalf("parent %x, want none", a.Rec.ParentID)
+		}
+		return
+	}
+	if a.Rec.TraceID != parent.Rec.TraceID || a.Rec.ParentID != parent.Rec.SpanID {
+		t.Fatalf("trace %x parent %x, want %x and %x", a.Rec.TraceID, a.Rec.ParentID, parent.Rec.TraceID, parent.Rec.SpanID)
+	}
+	if a.Rec.Flags&span.RemoteParent != 0 {
+		t.Fatal("a parent from the join table is called remote")
+	}
+}
+
+func TestFanOut(t *testing.T) {
+	f := newFixture(t, Config{})
+	in, _ := f.begin(inbound("r1"))
+	var calls []*Active
+	for range 5 {
+		call, head := f.begin(outbound("r1"))
+		wantJoin(t, call, span.JoinID, in)
+		if got := values(head, "traceparent"); len(got) != 1 || !strings.Contains(got[0], hexOf(call.Rec.SpanID[:])) {
+			t.Fatalf("the call carries %q", got)
+		}
+		calls = append(calls, call)
+	}
+	for _, c := range calls {
+		f.end(c)
+	}
+	f.end(in)
+	if f.t.Stats.Joins != [span.NumJoins]uint64{span.JoinRoot: 1, span.JoinID: 5} {
+		t.Fatalf("counted %v", f.t.Stats.Joins)
+	}
+}
+
+func TestIDMadeHereJoins(t *testing.T) {
+	f := newFixture(t, Config{})
+	in, head := f.begin(request(span.Server, get))
+	call, _ := f.begin(outbound(values(head, "X-Request-Id")[0]))
+	wantJoin(t, call, span.JoinID, in)
+}
+
+func TestOneIDTwiceInFlight(t *testing.T) {
+	f := newFixture(t, Config{})
+	first, _ := f.begin(inbound("r1"))
+	second, head := f.begin(inbound("r1"))
+	third, _ := f.begin(inbound("r1"))
+	call, _ := f.begin(outbound("r1"))
+	wantJoin(t, call, span.JoinAmbiguous, third)
+	if f.t.Stats.Joins[span.JoinAmbiguous] != 1 {
+		t.Fatal("not counted")
+	}
+
+	// A header that the application forwarded decides.
+	forwarded := request(span.Client, "GET /out HTTP/1.1\nX-Request-Id: r1\ntraceparent: "+values(head, "traceparent")[0]+"\n")
+	call, _ = f.begin(forwarded)
+	if call.Rec.Join != span.JoinHeader || call.Rec.ParentID != second.Rec.SpanID || call.Rec.TraceID != second.Rec.TraceID {
+		t.Fatalf("join %v, parent %x", call.Rec.Join, call.Rec.ParentID)
+	}
+
+	// They end in any order; whoever is in flight goes before those that are not.
+	f.end(second)
+	call, _ = f.begin(outbound("r1"))
+	wantJoin(t, call, span.JoinAmbiguous, third)
+	f.end(third)
+	call, _ = f.begin(outbound("r1"))
+	wantJoin(t, call, span.JoinID, first)
+	f.end(first)
+	call, _ = f.begin(outbound("r1"))
+	wantJoin(t, call, span.JoinLate, first)
+	again, _ := f.begin(inbound("r1"))
+	call, _ = f.begin(outbound("r1"))
+	wantJoin(t, call, span.JoinID, again)
+}
+
+func TestInvalidHeaderFallsBackToTheID(t *testing.T) {
+	f := newFixture(t, Config{})
+	in, _ := f.begin(inbound("r1"))
+	r := request(span.Client, "GET /out HTTP/1.1\nX-Request-Id: r1\ntraceparent: 00-bad\n")
+	call, _ := f.begin(r)
+	wantJoin(t, call, span.JoinID, in)
+	if f.t.Stats.Invalid[FormatW3C] != 1 {
+		t.Fatal("the invalid header is not counted")
+	}
+}
+
+func TestLateCallsUntilExpiry(t *testing.T) {
+	f := newFixture(t, Config{JoinTTL: 5 * time.Second})
+	in, _ := f.begin(inbound("r1"))
+	f.mono += 3600e9 // however long it takes, a request in flight does not expire
+	call, _ := f.begin(outbound("r1"))
+	wantJoin(t, call, span.JoinID, in)
+	f.end(in)
+	for range 3 {
+		f.mono += 4999e6 // each use keeps it
+		call, _ = f.begin(outbound("r1"))
+		wantJoin(t, call, span.JoinLate, in)
+	}
+	f.mono += 5001e6
+	call, _ = f.begin(outbound("r1"))
+	wantJoin(t, call, span.JoinRoot, nil)
+	if n := f.t.s.JoinStats(); n.IDs != 0 || n.Evicted != 0 {
+		t.Fatalf("after expiry: %+v", n)
+	}
+}
+
+func TestJoinsFollowTheDecision(t *testing.T) {
+	for flags, sampled := range map[string]bool{"00": false, "01": true} {
+		f := newFixture(t, Config{})
+		f.begin(request(span.Server, "GET / HTTP/1.1\nX-Request-Id: r1\ntraceparent: 00-"+traceHex+"-"+spanHex+"-"+flags+"\n"))
+		call, head := f.begin(outbound("r1"))
+		if call.Rec.IsSampled() != sampled || call.Rec.Join != span.JoinID || !strings.HasSuffix(values(head, "traceparent")[0], "-"+flags) {
+			t.Errorf("flags %s: sampled %v, join %v", flags, call.Rec.IsSampled(), call.Rec.Join)
+		}
+	}
+}
+
+func TestIDsThatAreNotJoined(t *testing.T) {
+	f := newFixture(t, Config{})
+	long := strings.Repeat("x", maxJoinID+1)
+	f.begin(inbound(long))
+	call, _ := f.begin(outbound(long))
+	wantJoin(t, call, span.JoinRoot, nil)
+	if f.t.Stats.IDsTooLong != 2 {
+		t.Fatalf("counted %d", f.t.Stats.IDsTooLong)
+	}
+	in, _ := f.begin(inbound(long[1:]))
+	call, _ = f.begin(outbound(long[1:]))
+	wantJoin(t, call, span.JoinID, in)
+	call, _ = f.begin(outbound(long[2:]))
+	wantJoin(t, call, span.JoinRoot, nil)
+	f.begin(inbound(""))
+	call, _ = f.begin(outbound(""))
+	wantJoin(t, call, span.JoinRoot, nil)
+}
+
+func TestIDsAreComparedByteForByte(t *testing.T) {
+	f := newFixture(t, Config{})
+	f.begin(inbound("AbC"))
+	call, _ := f.begin(outbound("abc"))
+	wantJoin(t, call, span.JoinRoot, nil)
+}
+
+// TestEvictionOrder: expired entries go first, then those that ended, least recently used first, then the oldest in flight.
+func TestEvictionOrder(t *testing.T) {
+	j := func() *joinTable { j := new(joinTable); j.init(3, 100); return j }
+	key := func(n uint64) joinKey { return joinKey{n, n * 31} }
+	ctx := func(n uint64) *spanContext {
+		c := &spanContext{decision: sample}
+		binary.BigEndian.PutUint64(c.span[:], n)
+		return c
+	}
+	has := func(t *testing.T, j *joinTable, mono int64, want ...uint64) {
+		t.Helper()
+		for n := uint64(1); n <= 9; n++ {
+			s := &j.shards[0]
+			slot := s.find(key(n))
+			in := false
+			for _, w := range want {
+				in = in || w == n
+			}
+			if in != (slot != 0) {
+				t.Fatalf("key %d is there: %v", n, slot != 0)
+			}
+			if slot != 0 && s.at(slot).ctx != *ctx(n) {
+				t.Fatalf("key %d has another's context", n)
+			}
+		}
+		checkShards(t, j)
+	}
+	t.Run("expired", func(t *testing.T) {
+		j := j()
+		j.publish(key(1), ctx(1), 0) // in flight: stays
+		r2, r3 := j.publish(key(2), ctx(2), 0), j.publish(key(3), ctx(3), 0)
+		j.release(r2, 10)
+		j.release(r3, 20)
+		j.publish(key(4), ctx(4), 111)
+		has(t, j, 111, 1, 3, 4)
+		if j.shards[0].evicted != 0 {
+			t.Fatal("an expired entry counts as evicted")
+		}
+	})
+	t.Run("ended, least recently used first", func(t *testing.T) {
+		j := j()
+		j.publish(key(1), ctx(1), 0)
+		r2, r3 := j.publish(key(2), ctx(2), 0), j.publish(key(3), ctx(3), 0)
+		j.release(r2, 10)
+		j.release(r3, 20)
+		j.lookup(key(2), 30)
+		j.publish(key(4), ctx(4), 40)
+		has(t, j, 40, 1, 2, 4)
+		j.publish(key(5), ctx(5), 41)
+		has(t, j, 41, 1, 4, 5)
+		if j.shards[0].evicted != 2 {
+			t.Fatalf("counted %d", j.shards[0].evicted)
+		}
+	})
+	t.Run("oldest in flight", func(t *testing.T) {
+		j := j()
+		r1 := j.publish(key(1), ctx(1), 0)
+		j.publish(key(2), ctx(2), 1)
+		j.publish(key(3), ctx(3), 2)
+		j.publish(key(4), ctx(4), 3)
+		has(t, j, 3, 2, 3, 4)
+		j.release(r1, 4) // its place belongs to another: nothing happens
+		has(t, j, 4, 2, 3, 4)
+		if _, how, _ := j.lookup(key(4), 5); how != span.JoinID {
+			t.Fatalf("the release of an evicted entry ended another: %v", how)
+		}
+	})
+}
+
+// checkShards checks the invariants of the table: every used slot is in exactly one list, chains and groups are consistent.
+func checkShards(t *testing.T, j *joinTable) {
+	t.Helper()
+	for i := range j.shards {
+		s := &j.shards[i]
+		seen := map[uint32]string{}
+		walk := func(name string, slot uint32, next func(*joinEntry) uint32) {
+			for ; slot != 0; slot = next(s.at(slot)) {
+				if was := seen[slot]; was != "" {
+					t.Fatalf("slot %d is in %s and %s", slot, was, name)
+				}
+				seen[slot] = name
+			}
+		}
+		walk("live", s.live.first, func(e *joinEntry) uint32 { return e.after })
+		walk("ended", s.ended.first, func(e *joinEntry) uint32 { return e.after })
+		walk("free", s.free, func(e *joinEntry) uint32 { return e.chain })
+		if len(seen) != int(s.size) || s.size > s.max {
+			t.Fatalf("%d slots in lists, %d in use, at most %d", len(seen), s.size, s.max)
+		}
+		grouped, ids := 0, 0
+		for _, b := range s.buckets {
+			for slot := b; slot != 0; slot = s.at(slot).chain {
+				ids++
+				e := s.at(slot)
+				if e.newer != 0 {
+					t.Fatalf("slot %d heads its chain, yet there is a newer one", slot)
+				}
+				n := uint32(0)
+				for member := slot; member != 0; member = s.at(member).older {
+					m := s.at(member)
+					if m.key != e.key || seen[member] != map[bool]string{true: "ended", false: "live"}[m.ended] {
+						t.Fatalf("slot %d is in a wrong group or list", member)
+					}
+					n++
+					grouped++
+				}
+				if e.ended && (n != 1 || e.inFlight != 0) || !e.ended && e.inFlight != n {
+					t.Fatalf("a group of %d says %d in flight (ended %v)", n, e.inFlight, e.ended)
+				}
+			}
+		}
+		free := 0
+		for _, name := range seen {
+			if name == "free" {
+				free++
+			}
+		}
+		if grouped+free != int(s.size) || ids != s.ids {
+			t.Fatalf("%d in groups, %d free, %d in use; %d ids, said %d", grouped, free, s.size, ids, s.ids)
+		}
+	}
+}
+
+// TestJoinTableModel drives a small table at random beside a plain model of what it promises while nothing is evicted.
+func TestJoinTableModel(t *testing.T) {
+	type flight struct {
+		ref joinRef
+		id  span.ID
+	}
+	for seed := range uint64(50) {
+		ids := newIDSource()
+		rnd := func(n uint64) uint64 { return (ids.r.Uint64() >> 8) % n }
+		j := new(joinTable)
+		size := 8 + int(rnd(200))
+		j.init(size, 50)
+		open := map[joinKey][]flight{}
+		type late struct {
+			id   span.ID
+			used int64
+		}
+		ended := map[joinKey]late{}
+		total, mono := 0, int64(0)
+		for range 3000 {
+			mono += int64(rnd(8))
+			k := joinKey{rnd(6), rnd(3) * 8} // few keys, in colliding buckets
+			switch rnd(3) {
+			case 0:
+				if total == size/2 { // never full, so nothing is evicted
+					break
+				}
+				id := ids.span()
+				ref := j.publish(k, &spanContext{span: id}, mono)
+				open[k] = append(open[k], flight{ref, id})
+				delete(ended, k)
+				total++
+			case 1:
+				fs := open[k]
+				if len(fs) == 0 {
+					break
+				}
+				i := rnd(uint64(len(fs)))
+				j.release(fs[i].ref, mono)
+				if len(fs) == 1 {
+					ended[k] = late{fs[i].id, mono}
+				}
+				open[k] = append(fs[:i:i], fs[i+1:]...)
+				total--
+			default:
+				c, how, ok := j.lookup(k, mono)
+				want, wantID := span.JoinRoot, span.ID{}
+				if fs := open[k]; len(fs) > 0 {
+					want, wantID = span.JoinID, fs[len(fs)-1].id
+					if len(fs) > 1 {
+						want = span.JoinAmbiguous
+					}
+				} else if l, is := ended[k]; is && mono-l.used <= 50 {
+					want, wantID = span.JoinLate, l.id
+					ended[k] = late{l.id, mono}
+				}
+				if how != want || c.span != wantID || ok != (want != span.JoinRoot) {
+					t.Fatalf("seed %d: got %v %x, want %v %x", seed, how, c.span, want, wantID)
+				}
+			}
+			checkShards(t, j)
+		}
+	}
+}
+
+// TestJoinTableFull drives a table that is always full: its invariants hold, and it never grows beyond its bound.
+func TestJoinTableFull(t *testing.T) {
+	for _, size := range []int{1, 2, 7, 64, 1500} {
+		j := new(joinTable)
+		j.init(size, 20)
+		ids := newIDSource()
+		var refs []joinRef
+		bound := 0
+		for i := range j.shards {
+			bound += int(j.shards[i].max)
+		}
+		if bound != size {
+			t.Fatalf("size %d: the shards hold %d", size, bound)
+		}
+		for mono := range int64(3000) {
+			id := ids.r.Uint64() % uint64(2*size)
+			refs = append(refs, j.publish(joinKey{id, id}, &spanContext{}, mono))
+			if mono%3 != 0 {
+				i := ids.r.Uint64() % uint64(len(refs))
+				j.release(refs[i], mono)
+				refs = append(refs[:i], refs[i+1:]...)
+			}
+			j.lookup(joinKey{id / 2, id / 2}, mono)
+			if mono%100 == 0 {
+				checkShards(t, j)
+			}
+		}
+		checkShards(t, j)
+	}
+}
+
+// TestJoinsAcrossLoops: four loops of inbound and four of outbound requests at the same time; every call finds its own parent.
+func TestJoinsAcrossLoops(t *testing.T) {
+	const loops, each = 4, 2000
+	s := newShared(t, Config{})
+	type pair struct {
+		id     string
+		parent span.ID
+		trace  span.TraceID
+		done   chan struct{}
+	}
+	var all sync.WaitGroup
+	ch := make([]chan pair, loops)
+	for l := range loops {
+		ch[l] = make(chan pair, 64)
+		all.Go(func() { // inbound
+			tr := s.NewTracer()
+			var waiting []chan struct{}
+			var open []*Active
+			for n := range each {
+				a, e := new(Active), new(Edit)
+				r := inbound(fmt.Sprintf("%d-%d", l, n))
+				r.Mono = int64(n)
+				tr.Begin(a, r, e)
+				p := pair{fmt.Sprintf("%d-%d", l, n), a.Rec.SpanID, a.Rec.TraceID, make(chan struct{})}
+				waiting, open = append(waiting, p.done), append(open, a)
+				ch[l] <- p
+				if n%16 == 15 {
+					for i := range open {
+						<-waiting[i]
+						tr.End(open[i], int64(n))
+					}
+					waiting, open = waiting[:0], open[:0]
+				}
+			}
+			close(ch[l])
+		})
+		all.Go(func() { // outbound
+			tr := s.NewTracer()
+			for p := range ch[l] {
+				for range 3 {
+					a, e := new(Active), new(Edit)
+					r := outbound(p.id)
+					r.Mono = 1
+					tr.Begin(a, r, e)
+					if a.Rec.Join != span.JoinID || a.Rec.ParentID != p.parent || a.Rec.TraceID != p.trace {
+						t.Errorf("%s: join %v, parent %x, want %x", p.id, a.Rec.Join, a.Rec.ParentID, p.parent)
+					}
+					tr.End(a, 2)
+				}
+				close(p.done)
+			}
+			if tr.Stats.Joins[span.JoinRoot] != 0 {
+				t.Error("an orphan")
+			}
+		})
+	}
+	all.Wait()
+	checkShards(t, &s.joins)
+}
+
+// TestJoinTableGrowsWithUse: the bound costs nothing until it is used.
+func TestJoinTableGrowsWithUse(t *testing.T) {
+	s := newShared(t, Config{})
+	for i := range s.joins.shards {
+		if len(s.joins.shards[i].chunks) != 0 || len(s.joins.shards[i].buckets) != 0 {
+			t.Fatal("the table takes memory at rest")
+		}
+	}
+	f := &fixture{tb: t, t: s.NewTracer(), mono: 1}
+	for n := range 5000 { // one at a time, each expired before the next
+		a, _ := f.begin(inbound(fmt.Sprint(n)))
+		f.end(a)
+		f.mono += int64(DefaultJoinTTL) + 1
+	}
+	slots := 0
+	for i := range s.joins.shards {
+		slots += int(s.joins.shards[i].size)
+	}
+	if slots > len(s.joins.shards) {
+		t.Fatalf("%d slots for one request at a time", slots)
+	}
+}
