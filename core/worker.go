@@ -3,6 +3,7 @@ package core
 import (
 	"context"
 	"log/slog"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -99,7 +100,11 @@ func (w *worker) record(r *span.Record) {
 		return
 	}
 	r.CopyTo(slot)
-	w.ring.Commit()
+	if w.ring.Commit() {
+		// With as many processors as loops the drain has none of its own. It was just woken and comes next; without this it
+		// would wait for a preemption, by when the ring could be full.
+		runtime.Gosched()
+	}
 }
 
 // getExchange returns an exchange ready for Begin.

@@ -88,21 +88,21 @@ func (r *Ring[T]) Reserve() *T {
 	return &r.slots[used&r.mask]
 }
 
-// Commit hands the slot that Reserve returned to the consumer. Producer only, once after a Reserve that did not return nil.
-func (r *Ring[T]) Commit() {
+// Commit hands the slot that Reserve returned to the consumer. It reports whether the ring is filled by another quarter and the consumer
+// was woken: a producer that shares its processor with the consumer should let it run. Producer only, once after a Reserve
+// that did not return nil.
+func (r *Ring[T]) Commit() (woke bool) {
 	h := r.head.Load() + 1
 	r.head.Store(h)
-	if h == r.checkAt {
-		r.checkFill(h)
-	}
+	return h == r.checkAt && r.checkFill(h)
 }
 
 // checkFill wakes the consumer if the ring is filled to the mark, and sets when to look again. It runs at most once in `mark` elements.
-func (r *Ring[T]) checkFill(h uint64) {
+func (r *Ring[T]) checkFill(h uint64) (woke bool) {
 	r.tailSeen = r.tail.Load()
 	if h-r.tailSeen < r.mark {
 		r.checkAt = r.tailSeen + r.mark
-		return
+		return false
 	}
 	r.checkAt = h + r.mark
 	if c := r.wake.Load(); c != nil {
@@ -111,6 +111,7 @@ func (r *Ring[T]) checkFill(h uint64) {
 		default:
 		}
 	}
+	return true
 }
 
 // Peek returns the oldest element, nil when there is none. It stays valid until Release. Consumer only.
