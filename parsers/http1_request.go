@@ -300,8 +300,11 @@ func (h *Head) splitTarget(data []byte, connect, options bool) bool {
 	lo, hi := h.Target.Lo, h.Target.Hi
 	switch {
 	case connect:
+		if bytes.IndexByte(t, ':') <= 0 || bytes.IndexAny(t, "/?#") >= 0 {
+			return false
+		}
 		h.Authority = h.Target
-		return bytes.IndexByte(t, ':') > 0 && bytes.IndexAny(t, "/?#") < 0
+		return true
 	case t[0] == '/':
 		h.splitPath(data, lo)
 		return true
@@ -319,9 +322,12 @@ func (h *Head) splitTarget(data []byte, connect, options bool) bool {
 	if k := bytes.IndexAny(rest, "/?#"); k >= 0 {
 		end = lo + uint32(k)
 	}
+	if end == lo {
+		return false
+	}
 	h.Authority = Range{lo, end}
 	h.splitPath(data, end)
-	return end > lo
+	return true
 }
 
 // splitPath sets the path and the query of the target from offset lo on.

@@ -152,19 +152,21 @@ func (p *http1) startResponse(line *statusLineParts, n *notes, start, end int, o
 	if !tunnel && line.status != 101 {
 		body, bad = n.responseFraming(line, p.heads&1 != 0)
 	}
-	if body == framingClose && n.encodings > 0 && e.Reason == ReasonNone {
-		e.Reason = ReasonTransferEncoding
-	}
-	p.response.begin(end-start, body, n.length)
-	p.answering = true
-	p.lastAnswer = n.last(line.minor) || body == framingClose
 	switch {
 	case line.status == 101:
 		bad = ReasonUpgraded
 	case tunnel:
 		bad = ReasonTunnel
+	case body == framingClose && n.encodings > 0:
+		e.Reason = ReasonTransferEncoding
 	}
-	if bad == ReasonUpgraded || bad == ReasonTunnel {
+	if bad != ReasonNone {
+		e.Reason = bad
+	}
+	p.response.begin(end-start, body, n.length)
+	p.answering = true
+	p.lastAnswer = n.last(line.minor) || body == framingClose
+	if line.status == 101 || tunnel {
 		p.endResponse(end, false, out)
 	}
 	if bad != ReasonNone {
