@@ -150,7 +150,7 @@ func (m *Mesh) Kill() {
 func (m *Mesh) Check() error {
 	for _, p := range append(m.services, m.sidecars...) {
 		if !p.Alive() {
-			return fmt.Errorf("%s %w (%v); it wrote:\n%s", p.Name, ErrExited, p.err, p.Output())
+			return fmt.Errorf("%s %w (%s); it wrote:\n%s", p.Name, ErrExited, p.cmd.ProcessState, p.Output())
 		}
 	}
 	return nil

@@ -71,7 +71,7 @@ func (p *Process) Await(ctx context.Context, found func(output string) bool) err
 			if found(p.output.text()) {
 				return nil
 			}
-			return fmt.Errorf("%s %w (%v); it wrote:\n%s", p.Name, ErrExited, p.err, p.Output())
+			return fmt.Errorf("%s %w (%s); it wrote:\n%s", p.Name, ErrExited, p.cmd.ProcessState, p.Output())
 		case <-ctx.Done():
 			return fmt.Errorf("%s: %w; it wrote:\n%s", p.Name, ctx.Err(), p.Output())
 		}
