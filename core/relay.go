@@ -175,11 +175,7 @@ func (s *session) flush(d parsers.Direction) {
 // flight (an early 413, then a reset): that is delivered first. A client that is gone ends the session.
 func (s *session) writeFailed(d parsers.Direction, errno syscall.Errno) {
 	if d == parsers.ServerToClient {
-		cause := span.FailureClientReset
-		if s.flows[parsers.ClientToServer].eof {
-			cause = span.FailureClientClosed // it had closed, not half-closed
-		}
-		s.abort(cause)
+		s.abort(s.clientGone())
 		return
 	}
 	s.reset = s.reset || errno != unix.EPIPE // EPIPE: the reset came after its FIN, and all it had to say is complete
@@ -188,6 +184,14 @@ func (s *session) writeFailed(d parsers.Direction, errno syscall.Errno) {
 	if s.phase != phaseEnding {
 		s.startEnding()
 	}
+}
+
+// clientGone names the failure of a client that has reset.
+func (s *session) clientGone() span.Failure {
+	if s.flows[parsers.ClientToServer].eof {
+		return span.FailureClientClosed // it had closed, not half-closed
+	}
+	return span.FailureClientReset
 }
 
 // keepPending keeps b until the destination takes it.

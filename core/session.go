@@ -147,23 +147,24 @@ func (s *session) turn(k *socket) {
 	}
 }
 
-// noticeFailure looks for the reset of a source that cannot be read because its destination is slow: no read will tell.
+// noticeFailure looks for the reset of a source that is not being read, because its destination is slow or because it has ended: no
+// read will tell.
 func (s *session) noticeFailure(d parsers.Direction) {
-	k := &s.socks[d]
-	if len(s.flows[d].pending) == 0 || k.fd == noFD {
-		k.failed = false
+	k, f := &s.socks[d], &s.flows[d]
+	k.failed = false
+	if len(f.pending) == 0 && !f.eof || k.fd == noFD {
 		return
 	}
 	errno, err := unix.GetsockoptInt(int(k.fd), unix.SOL_SOCKET, unix.SO_ERROR)
-	k.failed = false
 	if err != nil || errno == 0 {
 		return
 	}
 	if d == parsers.ClientToServer {
-		s.abort(span.FailureClientReset)
+		s.abort(s.clientGone())
 		return
 	}
-	s.reset = true // the kernel tells an error once; the end of the queue will look like a FIN
+	// The kernel tells an error once; the end of the queue will look like a FIN. EPIPE: there was one before the reset.
+	s.reset = s.reset || unix.Errno(errno) != unix.EPIPE
 	if s.phase == phaseRelaying {
 		s.startEnding()
 	}

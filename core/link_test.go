@@ -1,0 +1,206 @@
+package core
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/spanwire/spanwire/core/span"
+)
+
+// link is one session with both its ends in the hands of the test: what the client writes, the server reads.
+type link struct {
+	t      *testing.T
+	e      *Engine
+	client *net.TCPConn
+	server *net.TCPConn
+}
+
+// connect starts an engine with one inbound listener and takes one connection through it.
+func connect(t *testing.T, cfg Config) *link {
+	t.Helper()
+	up := newBackend(t)
+	e, addr := inboundTo(t, up.addr, cfg)
+	l := &link{t: t, e: e, client: dial(t, addr)}
+	l.server = up.accept()
+	return l
+}
+
+// backend is a listener whose connections the test accepts one by one.
+type backend struct {
+	t    *testing.T
+	l    *net.TCPListener
+	addr string
+}
+
+func newBackend(t *testing.T) *backend {
+	t.Helper()
+	l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return &backend{t: t, l: l, addr: l.Addr().String()}
+}
+
+// accept takes the next connection.
+func (b *backend) accept() *net.TCPConn {
+	b.t.Helper()
+	_ = b.l.SetDeadline(time.Now().Add(testTimeout))
+	c, err := b.l.AcceptTCP()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { _ = c.Close() })
+	_ = c.SetDeadline(time.Now().Add(testTimeout))
+	return c
+}
+
+// refusing returns an address that nothing listens at; the port stays taken until the test ends, so nobody else comes to listen there.
+func refusing(t *testing.T) string {
+	t.Helper()
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Close(fd) })
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	name, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in4 := name.(*syscall.SockaddrInet4)
+	return netip.AddrPortFrom(netip.AddrFrom4(in4.Addr), uint16(in4.Port)).String()
+}
+
+// silent returns an address whose connections are never answered: a listener whose backlog is full drops further SYNs (man 2 listen).
+func silent(t *testing.T) string {
+	t.Helper()
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC|syscall.SOCK_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Close(fd) })
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Listen(fd, 0); err != nil {
+		t.Fatal(err)
+	}
+	name, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in4 := name.(*syscall.SockaddrInet4)
+	addr := netip.AddrPortFrom(netip.AddrFrom4(in4.Addr), uint16(in4.Port)).String()
+	for range 4 {
+		c, err := net.DialTimeout("tcp", addr, 100*time.Millisecond)
+		if err != nil {
+			return addr
+		}
+		t.Cleanup(func() { _ = c.Close() })
+	}
+	t.Fatal("the backlog does not fill")
+	return ""
+}
+
+// send writes all of s at the client's end.
+func (l *link) send(s string) { l.t.Helper(); mustWrite(l.t, l.client, s) }
+
+// reply writes all of s at the server's end.
+func (l *link) reply(s string) { l.t.Helper(); mustWrite(l.t, l.server, s) }
+
+// closed waits until the engine has no session left.
+func (l *link) closed() { l.t.Helper(); noSessions(l.t, l.e) }
+
+// noSessions waits until e has no session, and checks that it holds nothing for any.
+func noSessions(t *testing.T, e *Engine) {
+	t.Helper()
+	eventually(t, "no session", func() bool { s := e.Stats(); return s.Sessions[0]+s.Sessions[1] == 0 })
+	if s := e.Stats(); s.PendingBytes != 0 {
+		t.Errorf("%d bytes pending without a session", s.PendingBytes)
+	}
+}
+
+// oneSpan waits for exactly one span and for the end of the session, after which no other can come.
+func (l *link) oneSpan() span.Record {
+	l.t.Helper()
+	s := spans(l.t, l.e, 1)
+	l.closed()
+	if more := takeSpans(l.e); len(more) != 0 {
+		l.t.Fatalf("more than one span: %+v", more)
+	}
+	return s[0]
+}
+
+// reset closes c so that its peer sees a reset.
+func reset(t *testing.T, c *net.TCPConn) {
+	t.Helper()
+	if err := c.SetLinger(0); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Close()
+}
+
+// wantEOF reads c to its end, which must be a clean one, and returns what came.
+func wantEOF(t *testing.T, c net.Conn) string {
+	t.Helper()
+	b, err := io.ReadAll(c)
+	if err != nil {
+		t.Fatalf("after %d bytes: %v, want a clean end", len(b), err)
+	}
+	return string(b)
+}
+
+// wantReset reads c to its end, which must be a reset, and returns what came before it.
+func wantReset(t *testing.T, c net.Conn) string {
+	t.Helper()
+	b, err := io.ReadAll(c)
+	if !errors.Is(err, syscall.ECONNRESET) {
+		t.Fatalf("after %d bytes: %v, want ECONNRESET", len(b), err)
+	}
+	return string(b)
+}
+
+// wantSilence checks that nothing comes for a while: the one place where a test must wait for what does not happen.
+func wantSilence(t *testing.T, c net.Conn, d time.Duration) {
+	t.Helper()
+	_ = c.SetReadDeadline(time.Now().Add(d))
+	n, err := c.Read(make([]byte, 1))
+	if n != 0 || !errors.Is(err, errTimeout) {
+		t.Fatalf("read %d bytes, %v; want nothing", n, err)
+	}
+	_ = c.SetReadDeadline(time.Now().Add(testTimeout))
+}
+
+// errTimeout is what a read deadline ends with.
+var errTimeout = os.ErrDeadlineExceeded
+
+// fill writes blocks to c until it takes no more for a moment, and returns how many bytes it took.
+func fill(t *testing.T, c *net.TCPConn) (taken int64) {
+	t.Helper()
+	block := bytes.Repeat([]byte("0123456789abcdef"), 4096)
+	for {
+		_ = c.SetWriteDeadline(time.Now().Add(150 * time.Millisecond))
+		n, err := c.Write(block)
+		taken += int64(n)
+		if err != nil {
+			if !errors.Is(err, errTimeout) {
+				t.Fatal(err)
+			}
+			_ = c.SetWriteDeadline(time.Now().Add(testTimeout))
+			return taken
+		}
+		if taken > 256<<20 {
+			t.Fatal("nothing stops a fast writer")
+		}
+	}
+}

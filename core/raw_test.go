@@ -1,0 +1,78 @@
+package core
+
+import (
+	"io"
+	"net"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// msgOOB marks the last byte of a send as urgent (man 2 send).
+const msgOOB = unix.MSG_OOB
+
+// rawConn returns the raw connection behind c, a *net.TCPConn.
+func rawConn(t *testing.T, c any) syscall.RawConn {
+	t.Helper()
+	raw, err := c.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
+// sendRaw sends s in one call with flags; it is short enough to be taken whole.
+func sendRaw(t *testing.T, c syscall.RawConn, s string, flags int) {
+	t.Helper()
+	var err error
+	if cerr := c.Control(func(fd uintptr) { err = unix.Send(int(fd), []byte(s), flags) }); cerr != nil {
+		t.Fatal(cerr)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// inLine lets the test read urgent bytes of c where they stand.
+func inLine(t *testing.T, c any) {
+	t.Helper()
+	var err error
+	if cerr := rawConn(t, c).Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_OOBINLINE, 1)
+	}); cerr != nil || err != nil {
+		t.Fatal(cerr, err)
+	}
+}
+
+// drained waits until the peer's kernel has acknowledged all that was written to c.
+func drained(t *testing.T, c *net.TCPConn) {
+	t.Helper()
+	if !drainedBy(c, time.Now().Add(testTimeout)) {
+		t.Fatal("the send queue does not drain")
+	}
+}
+
+// drainedBy is drained without a test, and reports whether it came true before the deadline.
+func drainedBy(c *net.TCPConn, deadline time.Time) bool {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return false
+	}
+	for time.Now().Before(deadline) {
+		left := -1
+		_ = raw.Control(func(fd uintptr) { left = unsentBytes(int(fd)) })
+		if left == 0 {
+			return true
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return false
+}
+
+// readAll reads c to its end, however it ends.
+func readAll(c net.Conn) string {
+	b, _ := io.ReadAll(c)
+	return string(b)
+}
