@@ -2,6 +2,7 @@ package parsers
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math"
 )
 
@@ -38,26 +39,22 @@ const matters = 1<<len("host") | 1<<len("expect") | 1<<len("upgrade") | 1<<len("
 func (n *notes) field(name, value []byte, at uint32) {
 	switch len(name) {
 	case len("host"):
-		if equalFold(name, "host") {
+		if fold4(name) == 'h'|'o'<<8|'s'<<16|'t'<<24 {
 			if n.hosts == 0 {
 				n.host = Range{at, at + uint32(len(value))}
 			}
 			n.hosts++
 		}
 	case len("expect"):
-		if equalFold(name, "expect") {
-			n.expect = true
-		}
+		n.expect = n.expect || equalFold(name, "expect")
 	case len("upgrade"):
-		if equalFold(name, "upgrade") {
-			n.upgrade = true
-		}
+		n.upgrade = n.upgrade || equalFold(name, "upgrade")
 	case len("connection"):
-		if name[0]|0x20 == 'c' && equalFold(name, "connection") {
+		if fold8(name) == 'c'|'o'<<8|'n'<<16|'n'<<24|'e'<<32|'c'<<40|'t'<<48|'i'<<56 && equalFold(name[8:], "on") {
 			n.connection(value)
 		}
 	case len("content-length"):
-		if equalFold(name, "content-length") {
+		if fold8(name[6:]) == 't'|'-'<<8|'l'<<16|'e'<<24|'n'<<32|'g'<<40|'t'<<48|'h'<<56 && equalFold(name[:6], "conten") {
 			n.contentLength(value)
 		}
 	case len("transfer-encoding"):
@@ -66,6 +63,13 @@ func (n *notes) field(name, value []byte, at uint32) {
 		}
 	}
 }
+
+// fold4 returns the first four bytes of a token as a little-endian number, letters in lower case. Among the bytes of tokens, setting
+// bit 5 maps nothing but the upper-case letter to a lower-case one, and nothing but the hyphen to the hyphen.
+func fold4(token []byte) uint32 { return binary.LittleEndian.Uint32(token) | 0x20202020 }
+
+// fold8 is fold4 for eight bytes.
+func fold8(token []byte) uint64 { return binary.LittleEndian.Uint64(token) | lanes20 }
 
 // connection notes the options of a Connection line that end or keep the connection (RFC 9110 §7.6.1).
 func (n *notes) connection(value []byte) {

@@ -179,22 +179,30 @@ func (n *notes) fail(r Reason) (int, scanState) {
 // Eight lanes of one byte each.
 const (
 	lanes01 = 0x0101010101010101
+	lanes20 = 0x20 * lanes01
 	lanes5f = 0x5f * lanes01
 	lanes60 = 0x60 * lanes01
 	lanes7f = 0x7f * lanes01
 	lanes80 = 0x80 * lanes01
 )
 
+// controls returns a word whose lanes have the high bit set where x has a byte below 0x20 or 0x7f. No lane carries into the next.
+func controls(x uint64) uint64 {
+	low := x & lanes7f
+	return (^(low + lanes60) | (low + lanes01)) & ^x & lanes80
+}
+
 // control returns the offset of the first control byte other than HTAB in data[i:], or len(data). Values are mostly too short to pay
-// for a call to bytes.IndexByte, which moreover sees one byte value only, so eight bytes are tested at a time.
+// for a call to bytes.IndexByte, which moreover sees one byte value only, so eight bytes are tested at a time, and in long values
+// thirty-two.
 func control(data []byte, i int) int {
-	for i+8 <= len(data) {
-		x := binary.LittleEndian.Uint64(data[i:])
-		low := x & lanes7f
-		// The high bit of a lane: below 0x20, or 0x7f; and not ≥ 0x80. No lane carries into the next.
-		hit := (^(low + lanes60) | (low + lanes01)) & ^x & lanes80
+	for long := i + 128; i+8 <= len(data); {
+		hit := controls(binary.LittleEndian.Uint64(data[i:]))
 		if hit == 0 {
-			i += 8
+			if i += 8; i >= long {
+				i = plain(data, i)
+				long = len(data)
+			}
 			continue
 		}
 		if i += bits.TrailingZeros64(hit) >> 3; data[i] != '\t' {
@@ -204,6 +212,19 @@ func control(data []byte, i int) int {
 	}
 	for i < len(data) && (data[i] >= ' ' && data[i] != 0x7f || data[i] == '\t') {
 		i++
+	}
+	return i
+}
+
+// plain returns an offset up to which data[i:] holds no control byte, in steps of thirty-two bytes.
+func plain(data []byte, i int) int {
+	for ; i+32 <= len(data); i += 32 {
+		d := data[i : i+32]
+		a, b := binary.LittleEndian.Uint64(d), binary.LittleEndian.Uint64(d[8:])
+		c, e := binary.LittleEndian.Uint64(d[16:]), binary.LittleEndian.Uint64(d[24:])
+		if controls(a)|controls(b)|controls(c)|controls(e) != 0 {
+			break
+		}
 	}
 	return i
 }

@@ -1,5 +1,7 @@
 package parsers
 
+import "encoding/binary"
+
 // responses is Feed for the bytes from the server.
 func (p *http1) responses(data []byte, out *Output) (keep int) {
 	m := &p.response
@@ -83,13 +85,15 @@ func (n *notes) responseHead(line *statusLineParts, data []byte, i int, out *Out
 // parse parses a status line (RFC 9112 §4) from data[i:]: HTTP/1.x SP 3DIGIT SP [reason] CRLF, the SP behind the status optional. It
 // returns the offset behind it and state scanLine; or the state in which data ended; or scanBad, with n.bad.
 func (l *statusLineParts) parse(data []byte, i int, n *notes) (int, scan) {
-	for k := range len(statusLine) {
-		if i+k == len(data) {
-			return i + k, scan{state: scanStatus + scanState(k)}
-		}
-		if !matches(data[i+k], statusLine[k]) {
-			n.bad = statusError(data[i+k])
-			return i, scan{state: scanBad}
+	if len(data)-i < len(statusLine) || !isStatusLine(data[i:i+len(statusLine)]) {
+		for k := range len(statusLine) {
+			if i+k == len(data) {
+				return i + k, scan{state: scanStatus + scanState(k)}
+			}
+			if !matches(data[i+k], statusLine[k]) {
+				n.bad = statusError(data[i+k])
+				return i, scan{state: scanBad}
+			}
 		}
 	}
 	l.minor = data[i+7] - '0'
@@ -120,6 +124,15 @@ func (l *statusLineParts) parse(data []byte, i int, n *notes) (int, scan) {
 	}
 	return i + 1, scan{state: scanLine}
 }
+
+// isStatusLine reports whether b, as long as statusLine, matches it.
+func isStatusLine(b []byte) bool {
+	return binary.LittleEndian.Uint64(b)&^(0xff<<56) == http1Dot && b[7]-'0' <= 9 && b[8] == ' ' && b[9]-'1' <= 4 &&
+		b[10]-'0' <= 9 && b[11]-'0' <= 9
+}
+
+// http1Dot is "HTTP/1." as a little-endian number.
+const http1Dot = spaceHTTP1 >> 8
 
 // statusError says what is wrong with byte c of a status line.
 func statusError(c byte) Reason { return lineError(c, ReasonStatusLine) }

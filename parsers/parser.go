@@ -138,6 +138,14 @@ func (o *Output) Reset() {
 
 // next appends an event of the given kind at the given offset and returns it, to be filled in before the next call.
 func (o *Output) next(k Kind, at int) *Event {
-	o.Events = append(o.Events, Event{Kind: k, At: uint32(at)})
-	return &o.Events[len(o.Events)-1]
+	n := len(o.Events)
+	if n == cap(o.Events) {
+		o.Events = append(o.Events, Event{})
+	}
+	// In place: an event is large enough that building it elsewhere and copying it shows.
+	o.Events = o.Events[:n+1]
+	e := &o.Events[n]
+	*e = Event{}
+	e.Kind, e.At = k, uint32(at)
+	return e
 }
