@@ -76,7 +76,7 @@ func (s *session) advance(d parsers.Direction, data []byte, keep int) {
 	if s.phase == phaseClosed {
 		return
 	}
-	if f.broken {
+	if f.broken && s.phase != phaseFailing {
 		keep = 0
 	}
 	s.keep(f, data, keep)
