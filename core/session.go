@@ -121,10 +121,16 @@ func (s *session) turn(k *socket) {
 	isServer := k == &s.socks[server]
 	switch s.phase {
 	case phaseDialing:
-		if isServer {
-			s.dialDone()
-		} else {
+		if !isServer {
 			s.pump(parsers.ClientToServer)
+			if k.failed && s.phase == phaseDialing {
+				s.noticeFailure(parsers.ClientToServer)
+			}
+			return
+		}
+		s.dialDone()
+		if s.phase == phaseRelaying && k.readable {
+			s.pump(parsers.ServerToClient) // the server's first bytes can share the edge that ends the connect
 		}
 	case phaseFailing:
 		s.failingTurn()
