@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -219,7 +220,11 @@ func newListener(w *worker, name, addr string, kind span.Kind, up *upstream) (*l
 		return nil, fmt.Errorf("listen %s: %w", strings.TrimSpace(addr), err)
 	}
 	l := &listener{w: w, fd: fd, name: name, addr: bound, kind: kind, up: up}
-	if up != nil && up.is(bound) {
+	if up == nil {
+		return l, nil
+	}
+	up.bind(bound)
+	if slices.ContainsFunc(up.addresses(), up.isSelf) {
 		closeFD(fd)
 		return nil, fmt.Errorf("listen %s, upstream %s: %w", addr, up.name, ErrSelfUpstream)
 	}

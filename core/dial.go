@@ -49,6 +49,10 @@ func (s *session) dial() {
 	if !s.opaque && !s.w.e.parsesPort(ap.Port()) {
 		s.setOpaque(parsers.ReasonPort)
 	}
+	if s.up != nil && s.up.isSelf(ap) {
+		s.connectFailed(ErrSelfUpstream)
+		return
+	}
 	family, sa := sockaddrOf(ap, s.zone)
 	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -179,6 +183,8 @@ func (s *session) connectFailed(err error) {
 	case s.up != nil && int(s.next)+1 < len(s.up.addresses()):
 		s.next++
 		s.dial()
+	case errors.Is(err, ErrSelfUpstream):
+		s.dialFailed(RefusedSelf, span.FailureRefused)
 	case errors.Is(err, unix.ETIMEDOUT):
 		s.dialFailed(RefusedDialTimeout, span.FailureDialTimeout)
 	default:

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spanwire/spanwire/core/span"
+	"github.com/spanwire/spanwire/core/trace"
 )
 
 // link is one session with both its ends in the hands of the test: what the client writes, the server reads.
@@ -30,6 +31,31 @@ func connect(t *testing.T, cfg Config) *link {
 	l := &link{t: t, e: e, client: dial(t, addr)}
 	l.server = up.accept()
 	return l
+}
+
+// startWith starts an engine after change has had its way with it, and returns it with the address of its first listener.
+func startWith(t *testing.T, cfg Config, change func(e *Engine)) (*Engine, string) {
+	t.Helper()
+	if cfg.Loops == 0 {
+		cfg.Loops = 1
+	}
+	if cfg.Trace == nil && !cfg.Disabled {
+		shared, err := trace.NewShared(trace.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.Trace = shared
+	}
+	e, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Close)
+	change(e)
+	if err := e.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return e, e.Listeners()[0].Addr
 }
 
 // backend is a listener whose connections the test accepts one by one.

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -26,6 +27,9 @@ type upstream struct {
 	addrs atomic.Pointer[[]netip.AddrPort]
 	ask   chan struct{} // a dial failed: look again
 	fixed bool          // the host is an address
+
+	bound netip.AddrPort // the listener that leads here
+	local []netip.Addr   // the host's addresses, when bound is a wildcard
 }
 
 // newUpstream parses hostport, which has been checked.
@@ -48,12 +52,35 @@ func (u *upstream) addresses() []netip.AddrPort {
 	return nil
 }
 
-// is reports whether one of the addresses is ap, or ap is a wildcard and the address is loopback with its port.
-func (u *upstream) is(ap netip.AddrPort) bool {
-	for _, a := range u.addresses() {
-		if a == ap || (a.Port() == ap.Port() && ap.Addr().IsUnspecified() && (a.Addr().IsLoopback() || a.Addr().IsUnspecified())) {
-			return true
+// bind notes the address of the listener that leads to u.
+func (u *upstream) bind(ap netip.AddrPort) {
+	u.bound = ap
+	if !ap.Addr().IsUnspecified() {
+		return
+	}
+	nets, err := net.InterfaceAddrs()
+	if err != nil {
+		return // loopback is known without it
+	}
+	for _, n := range nets {
+		if p, err := netip.ParsePrefix(n.String()); err == nil {
+			u.local = append(u.local, p.Addr())
 		}
+	}
+}
+
+// isSelf reports whether a connection to ap would arrive at the very listener that leads here.
+func (u *upstream) isSelf(ap netip.AddrPort) bool {
+	at, a := u.bound.Addr(), ap.Addr()
+	switch {
+	case ap.Port() != u.bound.Port():
+		return false
+	case a == at:
+		return true
+	case a.IsUnspecified():
+		return at.IsLoopback() || at.IsUnspecified() // connect(2) takes it for loopback
+	case at.IsUnspecified():
+		return a.IsLoopback() || slices.Contains(u.local, a)
 	}
 	return false
 }

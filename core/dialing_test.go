@@ -1,0 +1,361 @@
+package core
+
+import (
+	"errors"
+	"net"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/spanwire/spanwire/core/span"
+	"github.com/spanwire/spanwire/parsers"
+)
+
+const (
+	request  = "GET /a?b=1 HTTP/1.1\r\nHost: shop\r\nUser-Agent: test\r\n\r\n"
+	response = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+)
+
+// merged starts an engine whose loop is kept busy from the moment it has dialled for the first of two clients: all that the server
+// does meanwhile arrives in one event with the end of the connect.
+func merged(t *testing.T, upstream string) (e *Engine, first *net.TCPConn) {
+	t.Helper()
+	calls := 0
+	e, addr := startWith(t, Config{Explicit: []Listen{{Addr: "127.0.0.1:0", Upstream: upstream}}}, func(e *Engine) {
+		e.placeOn = func(span.Kind) int {
+			if calls++; calls == 2 {
+				time.Sleep(50 * time.Millisecond)
+			}
+			return 0
+		}
+	})
+	both := make(chan struct{})
+	if err := e.workers[0].loop.Post(func() { <-both }); err != nil {
+		t.Fatal(err)
+	}
+	first = dial(t, addr)
+	second := dial(t, addr)
+	close(both)
+	_ = second.Close()
+	return e, first
+}
+
+// A banner must come although the client has said nothing: dialing at accept does that.
+func TestServerFirstProtocolsNeverWait(t *testing.T) {
+	check := func(e *Engine, c *net.TCPConn, up *backend) {
+		s := up.accept()
+		mustWrite(t, s, "220 ready\r\n")
+		if got := mustRead(t, c, 11); got != "220 ready\r\n" {
+			t.Fatal(got)
+		}
+		mustWrite(t, c, "GET / HTTP/1.1\r\n")
+		if got := mustRead(t, s, 16); got != "GET / HTTP/1.1\r\n" {
+			t.Fatal(got)
+		}
+		if st := e.Stats(); st.Opaque[parsers.ReasonServerFirst] == 0 {
+			t.Fatalf("opaque: %v", st.Opaque)
+		}
+	}
+	t.Run("later", func(t *testing.T) {
+		up := newBackend(t)
+		e, addr := inboundTo(t, up.addr, Config{})
+		check(e, dial(t, addr), up)
+	})
+	// An engine that reads the server only at its next event leaves the client waiting.
+	t.Run("with the end of the connect", func(t *testing.T) {
+		up := newBackend(t)
+		e, c := merged(t, up.addr)
+		check(e, c, up)
+	})
+}
+
+// The same for a server that leaves as soon as it has accepted.
+func TestServerThatLeavesAtOnce(t *testing.T) {
+	for _, how := range []string{"reset", "close"} {
+		t.Run(how, func(t *testing.T) {
+			up := newBackend(t)
+			_, c := merged(t, up.addr)
+			s := up.accept()
+			if how == "reset" {
+				reset(t, s)
+				wantReset(t, c)
+			} else {
+				_ = s.Close()
+				wantEOF(t, c)
+			}
+		})
+	}
+}
+
+// The dial does not wait for the client's first byte, nor does a client that stays silent cost a timer: both directions stay open.
+func TestSilentClient(t *testing.T) {
+	l := connect(t, Config{})
+	wantSilence(t, l.server, 50*time.Millisecond)
+	l.send(request)
+	if got := mustRead(t, l.server, 10); got != request[:10] {
+		t.Fatal(got)
+	}
+	l.reply(response)
+	if got := mustRead(t, l.client, len(response)); got != response {
+		t.Fatal(got)
+	}
+}
+
+// A refused dial resets the client, which was accepted already: a close would look like an empty answer. The failure is told once, as
+// the span of the request if one has come by then or comes within 20 ms, else as a span of its own.
+func TestRefusedDial(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		pieces []string // what the client sends, with a pause between
+		fin    bool
+		span   string
+	}{
+		{name: "silent", span: "connect"},
+		{name: "request", pieces: []string{request}, span: "GET /a"},
+		{name: "request in pieces", pieces: []string{request[:3], request[3:17], request[17:40], request[40:]}, span: "GET /a"},
+		{name: "two requests", pieces: []string{request}, span: "GET /a"},
+		{name: "request with half a body", pieces: []string{"PUT /a HTTP/1.1\r\nHost: b\r\nContent-Length: 9\r\n\r\nhalf"}, span: "PUT /a"},
+		{name: "half a head", pieces: []string{request[:30]}, span: "connect"},
+		{name: "half a head and the end", pieces: []string{request[:30]}, fin: true, span: "connect"},
+		{name: "opaque", pieces: []string{"\x16\x03\x01\x00\x05hello"}, span: "connect"},
+		{name: "closed", fin: true, span: "connect"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			e, addr := inboundTo(t, refusing(t), Config{})
+			conn := dial(t, addr)
+			sent := uint64(0)
+			for i, p := range c.pieces {
+				if i > 0 {
+					eventually(t, "the piece before", func() bool { return e.Stats().Bytes[parsers.ClientToServer] == sent })
+				}
+				sent += uint64(len(p))
+				mustWrite(t, conn, p)
+			}
+			if c.fin {
+				_ = conn.CloseWrite()
+			}
+			if got := wantReset(t, conn); got != "" {
+				t.Fatalf("the client got %q", got)
+			}
+			noSessions(t, e)
+			s := spans(t, e, 1)[0]
+			if got := string(s.Text(span.Name)); got != c.span || s.Failure != span.FailureRefused || s.Status != 0 {
+				t.Fatalf("span %q, failure %v, status %d", got, s.Failure, s.Status)
+			}
+			if s.Server.AddrPort().String() != strings.TrimSpace(e.Listeners()[0].Upstream) || s.Client.AddrPort().String() != conn.LocalAddr().String() {
+				t.Errorf("peers %v, %v", s.Client.AddrPort(), s.Server.AddrPort())
+			}
+			st := e.Stats()
+			if st.Refused[RefusedDial] != 1 {
+				t.Errorf("refused: %v", st.Refused)
+			}
+			if connects := st.ConnectSpans; (connects == 1) != (c.span == "connect") {
+				t.Errorf("%d connect spans", connects)
+			}
+		})
+	}
+}
+
+// The request that comes while the dial waits is the one its failure is told with. Without the dial timer the session stays for the
+// kernel's two minutes.
+func TestDialTimeout(t *testing.T) {
+	addr := silent(t)
+	for _, c := range []struct{ name, first, span string }{
+		{"silent", "", "connect"}, {"request", request, "GET /a"}, {"opaque", "\x00", "connect"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			const timeout = 80 * time.Millisecond
+			e, at := inboundTo(t, addr, Config{DialTimeout: timeout})
+			begin := time.Now()
+			conn := dial(t, at)
+			mustWrite(t, conn, c.first)
+			if got := wantReset(t, conn); got != "" {
+				t.Fatalf("the client got %q", got)
+			}
+			if d := time.Since(begin); d < timeout {
+				t.Errorf("gave up after %v", d)
+			}
+			noSessions(t, e)
+			s := spans(t, e, 1)[0]
+			if got := string(s.Text(span.Name)); got != c.span || s.Failure != span.FailureDialTimeout {
+				t.Fatalf("span %q, failure %v", got, s.Failure)
+			}
+			if time.Duration(s.Duration) < timeout/2 {
+				t.Errorf("the span lasted %v", time.Duration(s.Duration))
+			}
+			if st := e.Stats(); st.Refused[RefusedDialTimeout] != 1 {
+				t.Errorf("refused: %v", st.Refused)
+			}
+		})
+	}
+}
+
+// A client that gives up while the dial waits takes the session with it, and its request is told as its own failure.
+func TestClientResetWhileDialing(t *testing.T) {
+	e, addr := inboundTo(t, silent(t), Config{})
+	conn := dial(t, addr)
+	mustWrite(t, conn, request)
+	eventually(t, "the request", func() bool { return e.Stats().Bytes[parsers.ClientToServer] == uint64(len(request)) })
+	// The first read is kept for the server, so what follows is not read before there is one.
+	reset(t, conn)
+	noSessions(t, e)
+	if s := spans(t, e, 1)[0]; s.Failure != span.FailureClientReset {
+		t.Fatalf("span %+v", s)
+	}
+}
+
+// Of two addresses the first refuses: without the walk through the addresses half of all clients would see a refusal.
+func TestNextAddressIsTried(t *testing.T) {
+	up := newBackend(t)
+	_, port, _ := net.SplitHostPort(up.addr)
+	names.set("two.test", "127.0.0.9", "127.0.0.1")
+	e, addr := inboundTo(t, "two.test:"+port, Config{})
+	c := dial(t, addr)
+	s := up.accept()
+	mustWrite(t, c, request)
+	_ = mustRead(t, s, len(request))
+	mustWrite(t, s, response)
+	_ = mustRead(t, c, len(response))
+	if got := spans(t, e, 1)[0]; got.Failure != span.FailureNone || got.Server.AddrPort().String() != up.addr {
+		t.Fatalf("failure %v, server %v", got.Failure, got.Server.AddrPort())
+	}
+}
+
+// Every address refuses: one failure is told, of the last address.
+func TestAllAddressesRefuse(t *testing.T) {
+	_, port, _ := net.SplitHostPort(refusing(t))
+	names.set("none.test", "127.0.0.1", "127.0.0.9")
+	e, addr := inboundTo(t, "none.test:"+port, Config{})
+	c := dial(t, addr)
+	mustWrite(t, c, request)
+	wantReset(t, c)
+	if got := spans(t, e, 1)[0]; got.Failure != span.FailureRefused {
+		t.Fatalf("failure %v", got.Failure)
+	}
+}
+
+// localhost has an IPv6 address on most hosts, and most servers listen at one of the two.
+func TestLocalhostAsUpstream(t *testing.T) {
+	up := newBackend(t)
+	_, port, _ := net.SplitHostPort(up.addr)
+	_, addr := inboundTo(t, "localhost:"+port, Config{})
+	c := dial(t, addr)
+	s := up.accept()
+	mustWrite(t, s, "hi")
+	if got := mustRead(t, c, 2); got != "hi" {
+		t.Fatal(got)
+	}
+}
+
+// A name that does not resolve refuses with its own reason, and is asked again after a failure: without keepResolved it would stay so.
+func TestNameThatFailsAndHeals(t *testing.T) {
+	up := newBackend(t)
+	_, port, _ := net.SplitHostPort(up.addr)
+	e, addr := inboundTo(t, "late.test:"+port, Config{})
+	c := dial(t, addr)
+	mustWrite(t, c, request)
+	wantReset(t, c)
+	if s := spans(t, e, 1)[0]; s.Failure != span.FailureUnresolved {
+		t.Fatalf("failure %v", s.Failure)
+	}
+	if st := e.Stats(); st.Refused[RefusedUnresolved] != 1 {
+		t.Fatalf("refused: %v", st.Refused)
+	}
+	names.set("late.test", "127.0.0.1")
+	eventually(t, "the name to heal", func() bool {
+		c := dial(t, addr)
+		defer func() { _ = c.Close() }()
+		mustWrite(t, c, "\x00")
+		_ = up.l.SetDeadline(time.Now().Add(100 * time.Millisecond))
+		s, err := up.l.Accept()
+		if err != nil {
+			return false
+		}
+		_ = s.Close()
+		return true
+	})
+}
+
+// A listener whose upstream is itself would call itself until the descriptors are gone.
+func TestSelfAsUpstream(t *testing.T) {
+	port := freePort(t)
+	cases := []struct{ addr, upstream string }{
+		{"127.0.0.1:" + port, "127.0.0.1:" + port},
+		{":" + port, "127.0.0.1:" + port},
+		{":" + port, "[::1]:" + port},
+		{"0.0.0.0:" + port, "0.0.0.0:" + port},
+	}
+	nets, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range nets {
+		cases = append(cases, struct{ addr, upstream string }{":" + port, net.JoinHostPort(n.(*net.IPNet).IP.String(), port)})
+	}
+	for _, c := range cases {
+		_, err := New(Config{Loops: 1, Disabled: true, Explicit: []Listen{{Addr: c.addr, Upstream: c.upstream}}})
+		if err == nil {
+			t.Errorf("%s may lead to %s", c.addr, c.upstream)
+		}
+	}
+}
+
+// The same behind a name, which says so only when it is resolved.
+func TestSelfBehindAName(t *testing.T) {
+	port := freePort(t)
+	names.set("self.test", "127.0.0.1")
+	for _, addr := range []string{"127.0.0.1:", ":"} {
+		e := startEngine(t, Config{Explicit: []Listen{{Addr: addr + port, Upstream: "self.test:" + port}}})
+		c := dial(t, "127.0.0.1:"+port)
+		mustWrite(t, c, request)
+		wantReset(t, c)
+		noSessions(t, e)
+		if st := e.Stats(); st.Refused[RefusedSelf] != 1 || st.SessionsTotal[0] != 1 {
+			t.Fatalf("refused: %v, sessions %v", st.Refused, st.SessionsTotal)
+		}
+		e.Close()
+	}
+}
+
+// A connection to the transparent listener itself was not redirected: it has nowhere to go.
+func TestSelfAtTheTransparentListener(t *testing.T) {
+	for _, addr := range []string{"127.0.0.1:0", ":0"} {
+		e := startEngine(t, Config{Transparent: addr})
+		_, port, _ := net.SplitHostPort(e.Listeners()[0].Addr)
+		c, err := net.Dial("tcp", "127.0.0.1:"+port)
+		if err == nil {
+			wantReset(t, c)
+			_ = c.Close()
+		} else if !errors.Is(err, syscall.ECONNRESET) {
+			t.Fatal(err)
+		}
+		if st := e.Stats(); st.Refused[RefusedSelf] != 1 || st.SessionsTotal[0] != 0 {
+			t.Fatalf("refused: %v", st.Refused)
+		}
+	}
+}
+
+// freePort returns a port that is free now.
+func freePort(t *testing.T) string {
+	t.Helper()
+	fd, err := syscall.Socket(syscall.AF_INET6, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = syscall.Close(fd) }()
+	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Bind(fd, &syscall.SockaddrInet6{}); err != nil {
+		t.Fatal(err)
+	}
+	name, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(addrPortOf(&unix.SockaddrInet6{Port: name.(*syscall.SockaddrInet6).Port, Addr: [16]byte{15: 1}}).String())
+	return port
+}
