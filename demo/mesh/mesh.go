@@ -104,18 +104,19 @@ func (m *Mesh) startPair(ctx context.Context, cfg Config, name, next string) (in
 	return inbound, nil
 }
 
-// listenerPattern finds the listeners in a sidecar's start line: the side, then the address with the port that it got.
-var listenerPattern = regexp.MustCompile(`\b(inbound|outbound)\b[^0-9\n]{0,4}(127\.0\.0\.1:[1-9][0-9]*)\b`)
+// startLine and listenerPattern find the listeners in what a sidecar writes: the line with which it begins names each with the port
+// that it got, and where it leads.
+var (
+	startLine       = regexp.MustCompile(`(?m)^.*"spanwire started".*\n`)
+	listenerPattern = regexp.MustCompile(` (inbound|outbound)="([^" ]+) -> `)
+)
 
-// listeners returns the addresses of the explicit listeners that the start line names; empty where it has not been written yet.
+// listeners returns the addresses of the explicit listeners; empty while the start line has not been written to its end.
 func listeners(output string) (inbound, outbound string) {
-	// A line counts once it is whole, or a port could be cut short.
-	whole := output[:strings.LastIndexByte(output, '\n')+1]
-	for _, match := range listenerPattern.FindAllStringSubmatch(whole, -1) {
-		if match[1] == "inbound" && inbound == "" {
+	for _, match := range listenerPattern.FindAllStringSubmatch(startLine.FindString(output), -1) {
+		if match[1] == "inbound" {
 			inbound = match[2]
-		}
-		if match[1] == "outbound" && outbound == "" {
+		} else {
 			outbound = match[2]
 		}
 	}

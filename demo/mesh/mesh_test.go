@@ -130,11 +130,12 @@ func TestProcessThatEndsByItself(t *testing.T) {
 }
 
 func TestListenersAreReadFromWholeLines(t *testing.T) {
-	const line = "spanwire: inbound 127.0.0.1:4711 -> 127.0.0.1:80, outbound 127.0.0.1:4712 -> 127.0.0.1:81"
+	const line = `time=2026-01-02T03:04:05Z level=INFO msg="spanwire started" service=cart inbound="127.0.0.1:4711 -> 127.0.0.1:80" ` +
+		`outbound="127.0.0.1:4712 -> 127.0.0.1:81" admin=off`
 	if in, out := listeners(line); in != "" || out != "" {
 		t.Errorf("from a line without its end: %q %q", in, out)
 	}
-	if in, out := listeners("before\n" + line + "\nafter"); in != "127.0.0.1:4711" || out != "127.0.0.1:4712" {
+	if in, out := listeners("level=WARN msg=other\n" + line + "\nafter"); in != "127.0.0.1:4711" || out != "127.0.0.1:4712" {
 		t.Errorf("got %q %q", in, out)
 	}
 }
