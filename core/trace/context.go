@@ -4,7 +4,6 @@ import (
 	"bytes"
 
 	"github.com/spanwire/spanwire/core/span"
-	"github.com/spanwire/spanwire/parsers"
 )
 
 // Format is a format of trace context headers.
@@ -169,15 +168,4 @@ func (t *Tracer) joinStates(r *Request) []byte {
 	}
 	t.scratch = b[:0]
 	return b
-}
-
-// refuse says why a head that could be edited must not be: ReasonNone when it may.
-func (t *Tracer) refuse(r *Request) parsers.Reason {
-	if r.Kind == span.Client && (len(t.s.noHosts) > 0 || len(t.s.noNets) > 0) && t.s.isNoInject(r) {
-		return parsers.ReasonNoInject
-	}
-	if t.seen.has(headAuthorization) && t.s.signsOurs(t.value(headAuthorization, r)) {
-		return parsers.ReasonSigned
-	}
-	return parsers.ReasonNone
 }

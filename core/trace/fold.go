@@ -66,13 +66,11 @@ func appendSegment(dst, seg []byte) []byte {
 	if i := bytes.IndexByte(seg, ';'); i >= 0 {
 		seg = seg[:i] // path parameters are seldom part of an operation, and often a session
 	}
-	if len(seg) == 0 || seg[0] == '{' {
-		return append(dst, seg...)
-	}
 	if name := classify(seg); name != "" {
 		return append(dst, name...)
 	}
-	if !hasDigit(seg) {
+	// What a rule has put in stays, too ("{v2}").
+	if !hasDigit(seg) || seg[0] == '{' {
 		return append(dst, seg...)
 	}
 	return appendParts(dst, seg)

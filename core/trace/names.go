@@ -2,9 +2,7 @@ package trace
 
 import (
 	"bytes"
-	"fmt"
 	"hash/maphash"
-	"strings"
 
 	"github.com/spanwire/spanwire/core/span"
 )
@@ -169,13 +167,4 @@ func (o *operations) admit(name []byte) bool {
 	}
 	o.names[string(name)] = struct{}{}
 	return true
-}
-
-// checkHost says why a host name of a setting is none.
-func checkHost(text, host string) error {
-	ok := host != "" && !strings.ContainsAny(host, "*/:@[] ") && isVisible(host)
-	if !ok {
-		return fmt.Errorf("no-inject %q: must be a host without port, *.domain, an address or a CIDR", text)
-	}
-	return nil
 }
