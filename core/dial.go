@@ -145,9 +145,10 @@ func (s *session) dialed() {
 // dialAlarm is the timer of the dialing phase: the next try after a back-off, or the dial timeout.
 func (s *session) dialAlarm() {
 	if s.w.loop.Now() >= s.dialUntil {
+		waiting := s.socks[server].fd == noFD
 		s.dropServer()
-		if s.retryIn > 0 {
-			s.dialFailed(RefusedPorts, span.FailureRefused)
+		if waiting {
+			s.dialFailed(s.missing, span.FailureRefused)
 		} else {
 			s.dialFailed(RefusedDialTimeout, span.FailureDialTimeout)
 		}
@@ -166,6 +167,7 @@ func (s *session) dialLater(cause error, what Refusal) {
 		s.dialFailed(what, span.FailureRefused)
 		return
 	}
+	s.missing = what
 	s.retryIn = min(max(2*s.retryIn, backoffFirst), backoffMax)
 	w.stats.Backoffs++
 	w.e.throttles.dial.Log(w.e.cfg.Log, slog.LevelWarn, "out of resources, dialing pauses", "reason", what.String(),

@@ -87,6 +87,7 @@ type session struct {
 	next      uint8     // how many addresses of it have been tried
 	zone      uint32    // interface of a link-local destination
 	retryIn   time.Duration
+	missing   Refusal // what the dial waits for while retryIn runs
 	dialUntil int64 // monotonic ns
 	lastOut   int   // phaseEnding: unsent bytes when last looked
 
