@@ -18,8 +18,9 @@ const readWriteEdge = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | uint32(un
 // poller is an epoll instance with timeouts in nanoseconds. Loop goroutine only.
 type poller struct {
 	fd int
-	// events lives on the heap as part of poller: its address goes to the kernel.
-	events [maxEvents]unix.EpollEvent
+	// events and timeout live on the heap as part of poller: their addresses go to the kernel.
+	events  [maxEvents]unix.EpollEvent
+	timeout unix.Timespec
 	// coarse is set where the kernel has no epoll_pwait2 (Linux < 5.11, or a seccomp filter): then short waits are spun.
 	coarse bool
 }
@@ -71,10 +72,10 @@ func (p *poller) block(timeout time.Duration) int {
 		}
 		return n
 	}
-	ts := unix.NsecToTimespec(int64(timeout))
-	// Safety: events as above; ts escapes through the conversion in the call and is kept alive by it.
+	p.timeout = unix.NsecToTimespec(int64(timeout))
+	// Safety: both are parts of the heap-allocated poller and outlive the call; the pointers are converted in the call.
 	n, _, errno := unix.Syscall6(unix.SYS_EPOLL_PWAIT2, uintptr(p.fd), uintptr(unsafe.Pointer(&p.events[0])), maxEvents,
-		uintptr(unsafe.Pointer(&ts)), 0, 0)
+		uintptr(unsafe.Pointer(&p.timeout)), 0, 0)
 	if errno == unix.ENOSYS || errno == unix.EPERM {
 		p.coarse = true
 		return 0

@@ -11,7 +11,7 @@ var (
 	errStatusLine    = errors.New("malformed status line")
 	errHeaderLine    = errors.New("malformed header line")
 	errContentLength = errors.New("malformed or contradictory Content-Length")
-	errTransfer      = errors.New("transfer coding other than chunked, or chunked beside Content-Length")
+	errTransfer      = errors.New("transfer coding other than chunked, or chunked beside Content-Length or in HTTP/1.0")
 	errChunk         = errors.New("malformed chunk")
 	errUpgrade       = errors.New("101 without having asked for an upgrade")
 )

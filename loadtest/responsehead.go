@@ -58,8 +58,8 @@ func (r *response) parseHead(head []byte, noBody bool) error {
 			}
 		}
 	}
-	if chunked && length >= 0 {
-		return errTransfer // RFC 9112 §6.3, rule 3: a smuggling attempt
+	if chunked && (length >= 0 || minor == 0) {
+		return errTransfer // RFC 9112 §6.3, rule 3: a smuggling attempt; §6.1: in HTTP/1.0 the framing is faulty
 	}
 	r.frame(length, chunked, noBody)
 	return nil

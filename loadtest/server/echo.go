@@ -50,7 +50,7 @@ func StartEcho(address string, loops int) (*Echo, error) {
 // serve is the goroutine of the engine.
 func (e *Echo) serve(address string, loops int) {
 	e.served <- gnet.Run(e, "tcp://"+address, gnet.WithNumEventLoop(max(loops, 1)), gnet.WithReadBufferCap(echoBufferBytes),
-		gnet.WithTCPNoDelay(gnet.TCPNoDelay))
+		gnet.WithTCPNoDelay(gnet.TCPNoDelay), gnet.WithLogger(silent{}))
 }
 
 // OnBoot is called by the engine once it listens.

@@ -135,12 +135,6 @@ func StartHTTP(address string, options Options) (*HTTP, error) {
 	return s, nil
 }
 
-// silent drops fasthttp's messages about clients that went away.
-type silent struct{}
-
-// Printf does nothing.
-func (silent) Printf(string, ...any) {}
-
 // serve is the goroutine that accepts.
 func (s *HTTP) serve() { s.served <- s.server.Serve(s.listener) }
 

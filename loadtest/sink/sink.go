@@ -210,7 +210,9 @@ func (s *Sink) open() error {
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	s.address = listener.Addr().String()
+	if address := listener.Addr().String(); address != s.address { // the first time: others may read it later on
+		s.address = address
+	}
 	s.listener = &tracked{Listener: listener, conns: map[net.Conn]struct{}{}}
 	s.spans = &fasthttp.Server{
 		Handler: s.handle, Name: "spanload", Logger: silent{}, MaxRequestBodySize: maxBodyBytes, ReadBufferSize: 16 << 10,
