@@ -1,0 +1,203 @@
+package proc
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// tick is the unit of times in /proc/PID/stat and /proc/stat: USER_HZ is 100 on every Linux that Go runs on (man 5 proc).
+const tick = 10 * time.Millisecond
+
+// pageBytes is the unit of memory in /proc/PID/stat.
+var pageBytes = int64(os.Getpagesize())
+
+// Usage is what a process and all its descendants have used so far, or hold now.
+type Usage struct {
+	// CPU is user and system time together, to the nanosecond where the kernel tells it (schedstat).
+	CPU time.Duration `json:"cpu_ns"`
+	// User and System split CPU; the kernel counts them in ticks of 10 ms.
+	User   time.Duration `json:"user_ns"`
+	System time.Duration `json:"system_ns"`
+	// RSS is resident memory now, PeakRSS its highest so far, bytes; sums over the processes, so shared pages count in each.
+	RSS     int64 `json:"rss_bytes"`
+	PeakRSS int64 `json:"peak_rss_bytes"`
+	// Processes, Threads and Descriptors as they are now.
+	Processes   int `json:"processes"`
+	Threads     int `json:"threads"`
+	Descriptors int `json:"descriptors"`
+	// Wakeups counts how often a thread began to run after it had waited (voluntary context switches).
+	Wakeups int64 `json:"wakeups"`
+}
+
+// Sub returns the use between the earlier reading e and u; what is held now (memory, threads, descriptors) stays.
+func (u Usage) Sub(e Usage) Usage {
+	u.CPU, u.User, u.System, u.Wakeups = u.CPU-e.CPU, u.User-e.User, u.System-e.System, u.Wakeups-e.Wakeups
+	return u
+}
+
+// Add returns the sum of both, for several trees that do one job.
+func (u Usage) Add(v Usage) Usage {
+	return Usage{
+		CPU: u.CPU + v.CPU, User: u.User + v.User, System: u.System + v.System, RSS: u.RSS + v.RSS, PeakRSS: u.PeakRSS + v.PeakRSS,
+		Processes: u.Processes + v.Processes, Threads: u.Threads + v.Threads, Descriptors: u.Descriptors + v.Descriptors,
+		Wakeups: u.Wakeups + v.Wakeups,
+	}
+}
+
+// Usage reads what the process and its descendants use.
+func (p *Process) Usage() (Usage, error) {
+	if err := p.Err(); err != nil {
+		return Usage{}, err
+	}
+	return ReadTree(p.PID)
+}
+
+// ReadTree reads what pid and its descendants use.
+func ReadTree(pid int) (Usage, error) {
+	root, err := readOne(pid)
+	if err != nil {
+		return Usage{}, err
+	}
+	children, err := childrenOf()
+	if err != nil {
+		return Usage{}, err
+	}
+	for queue := children[pid]; len(queue) > 0; queue = queue[1:] {
+		u, err := readOne(queue[0])
+		if err != nil {
+			continue // it ended meanwhile: its parent's account has it once it is waited for
+		}
+		root = root.Add(u)
+		queue = append(queue, children[queue[0]]...)
+	}
+	return root, nil
+}
+
+// childrenOf maps each process to its children.
+func childrenOf() (map[int][]int, error) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, fmt.Errorf("read processes: %w", err)
+	}
+	children := map[int][]int{}
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		if fields, err := readStat(pid); err == nil {
+			parent := int(fields[statParent])
+			children[parent] = append(children[parent], pid)
+		}
+	}
+	return children, nil
+}
+
+// Places of fields in readStat's result: their numbers in man 5 proc, less the three that are not numbers.
+const (
+	statParent  = 4 - 4
+	statUser    = 14 - 4
+	statSystem  = 15 - 4
+	statCUser   = 16 - 4 // of children that were waited for
+	statCSystem = 17 - 4
+	statThreads = 20 - 4
+	statRSS     = 24 - 4
+	statFields  = 24 - 3
+)
+
+// readStat returns the numeric fields of /proc/PID/stat from the fourth on.
+func readStat(pid int) ([statFields]int64, error) {
+	var fields [statFields]int64
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return fields, fmt.Errorf("%w: %d", ErrGone, pid)
+	}
+	end := bytes.LastIndexByte(b, ')') // the name may hold blanks and parentheses itself
+	words := strings.Fields(string(b[end+1:]))
+	if len(words) < statFields+1 {
+		return fields, fmt.Errorf("%w: %d: short stat", ErrGone, pid)
+	}
+	for i := range fields {
+		// Signed and unsigned fields alike fit: the last one read is in pages.
+		if fields[i], err = strconv.ParseInt(words[i+1], 10, 64); err != nil {
+			return fields, fmt.Errorf("stat of %d: %w", pid, err)
+		}
+	}
+	return fields, nil
+}
+
+// readOne reads one process.
+func readOne(pid int) (Usage, error) {
+	fields, err := readStat(pid)
+	if err != nil {
+		return Usage{}, err
+	}
+	u := Usage{
+		User:      time.Duration(fields[statUser]+fields[statCUser]) * tick,
+		System:    time.Duration(fields[statSystem]+fields[statCSystem]) * tick,
+		RSS:       fields[statRSS] * pageBytes,
+		Processes: 1,
+		Threads:   int(fields[statThreads]),
+	}
+	// The exact figure is told for threads that live; the ticks also know of those that ended. Two ticks is what rounding of the
+	// two parts can make, so beyond that a thread has ended and the ticks are nearer to the truth.
+	u.CPU = u.User + u.System
+	exact, wakeups := threads(pid)
+	if diff := u.CPU - exact; diff <= 2*tick && exact > 0 {
+		u.CPU = exact
+	}
+	u.Wakeups = wakeups
+	status := readStatus(fmt.Sprintf("/proc/%d/status", pid), "VmRSS", "VmHWM")
+	if status[0] > 0 {
+		u.RSS = status[0] << 10 // stat's own figure is batched per thread, hence inexact (man 5 proc)
+	}
+	u.PeakRSS = max(status[1]<<10, u.RSS)
+	if entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid)); err == nil {
+		u.Descriptors = len(entries)
+	}
+	return u, nil
+}
+
+// threads sums the run time and the voluntary context switches of the threads that live; 0 where the kernel does not tell.
+func threads(pid int) (run time.Duration, wakeups int64) {
+	dirs, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", pid))
+	if err != nil {
+		panic("BUG: bad pattern: " + err.Error())
+	}
+	for _, dir := range dirs {
+		if b, err := os.ReadFile(dir + "/schedstat"); err == nil {
+			first, _, _ := strings.Cut(string(b), " ")
+			if ns, err := strconv.ParseInt(first, 10, 64); err == nil {
+				run += time.Duration(ns)
+			}
+		}
+		wakeups += readStatus(dir+"/status", "voluntary_ctxt_switches")[0]
+	}
+	return run, wakeups
+}
+
+// readStatus returns the numbers of the named lines of a status file; 0 for what is not there.
+func readStatus(file string, names ...string) []int64 {
+	values := make([]int64, len(names))
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return values
+	}
+	for line := range strings.Lines(string(b)) {
+		key, rest, _ := strings.Cut(line, ":")
+		for i, name := range names {
+			if words := strings.Fields(rest); key == name && len(words) > 0 {
+				values[i], _ = strconv.ParseInt(words[0], 10, 64) // 0 when it is no number
+			}
+		}
+	}
+	return values
+}
+
+// ResetPeak makes the peak of a process's memory start anew from now (man 5 proc, clear_refs), best effort.
+func ResetPeak(pid int) { _ = os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0) }

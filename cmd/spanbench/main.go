@@ -1,0 +1,77 @@
+// Command spanbench measures what the sidecar costs beside Envoy, HAProxy and nginx, and writes the report.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/urfave/cli/v2"
+)
+
+// Exit codes.
+const (
+	exitFailed = 1 // a measurement failed, a figure is not held, or a comparison found a regression
+	exitUsage  = 2
+)
+
+// errUsage is wrapped by errors about the command line.
+var errUsage = errors.New("usage")
+
+// errMissed ends the program with exitFailed; what there is to say has been said.
+var errMissed = errors.New("missed")
+
+func main() {
+	// The first signal ends the run in order and writes what there is; the second one kills.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	os.Exit(spanbench(ctx, os.Args, os.Stdout, os.Stderr))
+}
+
+// spanbench is main with its surroundings passed in; it returns the exit code.
+func spanbench(ctx context.Context, args []string, out, diagnostics io.Writer) int {
+	app := &cli.App{
+		Name:           "spanbench",
+		Usage:          "measure the sidecar beside Envoy, HAProxy and nginx",
+		Writer:         out,
+		ErrWriter:      diagnostics,
+		HideVersion:    true,
+		Commands:       []*cli.Command{figuresCommand(diagnostics)},
+		ExitErrHandler: func(*cli.Context, error) {},
+		OnUsageError: func(_ *cli.Context, err error, _ bool) error {
+			return fmt.Errorf("%w: %w", errUsage, err)
+		},
+		Action: func(c *cli.Context) error {
+			if c.Args().Present() {
+				return fmt.Errorf("%w: unknown command %q", errUsage, c.Args().First())
+			}
+			return cli.ShowAppHelp(c)
+		},
+	}
+	err := app.RunContext(ctx, args)
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, errMissed):
+		return exitFailed
+	case errors.Is(err, errUsage):
+		_, _ = fmt.Fprintf(diagnostics, "spanbench: %v\nspanbench: see spanbench --help\n", err)
+		return exitUsage
+	}
+	_, _ = fmt.Fprintf(diagnostics, "spanbench: %v\n", err)
+	return exitFailed
+}
+
+// ownDirectory is where this program's siblings are: that of its own executable.
+func ownDirectory() string {
+	path, err := os.Executable()
+	if err != nil {
+		return "."
+	}
+	return filepath.Dir(path)
+}
