@@ -63,7 +63,7 @@ func listen(addr string) (fd int, bound netip.AddrPort, err error) {
 
 // bind makes a listening socket on ap; dual opens a v6 wildcard to v4 as well.
 func bind(ap netip.AddrPort, dual bool) (fd int, bound netip.AddrPort, err error) {
-	family, sa := sockaddrOf(ap, 0)
+	family, sa := sockaddrOf(ap)
 	fd, err = unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return noFD, bound, err
@@ -105,11 +105,11 @@ func bind(ap netip.AddrPort, dual bool) (fd int, bound netip.AddrPort, err error
 // Ready accepts what has come.
 func (l *listener) Ready(loop.Events) {
 	for range acceptBatch {
-		fd, sa, err := unix.Accept4(l.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		fd, err := l.w.addr.accept(l.fd)
 		switch err {
-		case nil:
+		case 0:
 			l.pause = 0
-			l.accepted(fd, sa)
+			l.accepted(fd, l.w.addr.addrPort())
 		case unix.EAGAIN:
 			return
 		case unix.EINTR, unix.ECONNABORTED:
@@ -161,20 +161,24 @@ func (l *listener) close() {
 }
 
 // accepted finds out where a new connection was going and places it on a loop.
-func (l *listener) accepted(fd int, sa unix.Sockaddr) {
+func (l *listener) accepted(fd int, peer netip.AddrPort) {
 	e := l.w.e
-	a := arrival{fd: fd, peer: addrPortOf(sa), kind: l.kind, up: l.up}
-	if l.up == nil && !l.findDestination(&a) {
-		l.refuse(fd, RefusedSelf, &a)
-		return
+	a := arrival{fd: fd, peer: peer, kind: l.kind, up: l.up}
+	if l.up == nil {
+		ok := false
+		if a, ok = l.findDestination(a); !ok {
+			l.refuse(fd, RefusedSelf, peer)
+			return
+		}
 	}
 	w := e.place(l.w, a.kind)
 	w.load.Add(1)
 	if w == l.w {
-		w.open(&a)
+		w.open(a)
 		return
 	}
-	if err := w.loop.Post(func() { w.open(&a) }); err != nil {
+	moved := a
+	if err := w.loop.Post(func() { w.open(moved) }); err != nil {
 		w.load.Add(-1)
 		resetFD(fd)
 	}
@@ -191,26 +195,26 @@ type arrival struct {
 }
 
 // findDestination fills in the original destination; false when it is this sidecar itself.
-func (l *listener) findDestination(a *arrival) bool {
+func (l *listener) findDestination(a arrival) (arrival, bool) {
 	name, err := unix.Getsockname(a.fd)
 	if err != nil {
-		return false
+		return a, false
 	}
 	local := addrPortOf(name)
 	dst, zone, ok := originalDestination(a.fd, local)
 	if !ok || l.w.e.isOwn(dst, local) {
-		return false
+		return a, false
 	}
 	a.dst, a.zone, a.kind = dst, zone, sideOf(local.Addr(), dst.Addr())
-	return true
+	return a, true
 }
 
 // refuse resets a connection that cannot be relayed.
-func (l *listener) refuse(fd int, why Refusal, a *arrival) {
+func (l *listener) refuse(fd int, why Refusal, peer netip.AddrPort) {
 	l.w.stats.Refused[why]++
 	resetFD(fd)
 	l.w.e.throttles.refuse.Log(l.w.e.cfg.Log, slog.LevelWarn, "connection refused", "reason", why.String(),
-		"listener", l.addr.String(), "client", a.peer.String())
+		"listener", l.addr.String(), "client", peer.String())
 }
 
 // newListener binds an explicit or (up == nil) the transparent listener.

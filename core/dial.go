@@ -17,8 +17,9 @@ const failingWait = 20 * time.Millisecond
 
 // open makes a session of an accepted connection and dials at once, before any byte is looked at: server-first protocols never
 // wait.
-func (w *worker) open(a *arrival) {
-	s := &session{w: w, kind: a.kind, up: a.up, zone: a.zone, opened: w.loop.Now()}
+func (w *worker) open(a arrival) {
+	s := w.getSession()
+	s.kind, s.up, s.zone, s.opened = a.kind, a.up, a.zone, w.loop.Now()
 	s.peer = span.EndpointFrom(a.peer)
 	s.dest = span.EndpointFrom(a.dst)
 	for i := range s.socks {
@@ -53,8 +54,7 @@ func (s *session) dial() {
 		s.connectFailed(ErrSelfUpstream)
 		return
 	}
-	family, sa := sockaddrOf(ap, s.zone)
-	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	fd, err := unix.Socket(familyOf(ap), unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		s.dialLater(err, RefusedDescriptors)
 		return
@@ -64,22 +64,24 @@ func (s *session) dial() {
 		s.dialFailed(RefusedDial, span.FailureRefused)
 		return
 	}
-	err = unix.Connect(fd, sa)
-	if err != nil && err != unix.EINPROGRESS {
+	errno := s.w.addr.connect(fd, ap, s.zone)
+	if errno != 0 && errno != unix.EINPROGRESS {
 		closeFD(fd)
-		s.connectFailed(err)
+		s.connectFailed(errno)
 		return
 	}
 	s.socks[server].fd = int32(fd)
-	if werr := s.w.loop.AddSocket(fd, &s.socks[server]); werr != nil {
-		s.dialLater(werr, RefusedDescriptors)
-		return
-	}
-	if err == nil {
-		s.dialed()
+	if err := s.w.loop.AddSocket(fd, &s.socks[server]); err != nil {
+		s.dialLater(err, RefusedDescriptors)
 		return
 	}
 	s.w.loop.SetTimer(&s.timer, time.Duration(s.dialUntil-s.w.loop.Now()), s)
+	s.tryDialed()
+	if s.phase == phaseRelaying {
+		// A request that came with the connection: on a fast network it is there by now, and this saves a wake-up.
+		s.socks[client].readable = true
+		s.pump(parsers.ClientToServer)
+	}
 }
 
 // nextAddress returns where to dial: the original destination, or the next address of the upstream's name.
@@ -95,23 +97,21 @@ func (s *session) nextAddress() (netip.AddrPort, bool) {
 	return addrs[s.next], true
 }
 
-// dialDone handles an edge on a connecting socket. The edge may be a stale one of a descriptor number that was reused, so the
-// kernel is asked: SO_ERROR for a failure, the peer's name for success (man 2 connect).
-func (s *session) dialDone() {
-	k := &s.socks[server]
-	fd := int(k.fd)
-	errno, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
-	if err == nil && errno == 0 {
-		if _, err = unix.Getpeername(fd); err == nil {
-			s.dialed()
-		}
-		return // ENOTCONN: still connecting
+// tryDialed asks the kernel whether the connection stands, by sending what is pending, or nothing: EAGAIN means not yet
+// (tcp_sendmsg waits for the handshake first), an error that it failed. An edge alone proves nothing: it may be a stale one of a
+// descriptor number that was used again. On loopback the answer is yes right after connect(2), although that said EINPROGRESS.
+func (s *session) tryDialed() {
+	f := &s.flows[parsers.ClientToServer]
+	n, errno := send(int(s.socks[server].fd), f.pending)
+	switch errno {
+	case 0:
+		s.took(f, n)
+		s.dialed()
+	case unix.EAGAIN:
+	default:
+		s.dropServer()
+		s.connectFailed(errno)
 	}
-	if err == nil {
-		err = unix.Errno(errno)
-	}
-	s.dropServer()
-	s.connectFailed(err)
 }
 
 // dropServer closes the upstream socket of a dial that failed.
@@ -168,6 +168,7 @@ func (s *session) dialLater(cause error, what Refusal) {
 		return
 	}
 	s.missing = what
+	s.lack = what
 	s.retryIn = min(max(2*s.retryIn, backoffFirst), backoffMax)
 	w.stats.Backoffs++
 	w.e.throttles.dial.Log(w.e.cfg.Log, slog.LevelWarn, "out of resources, dialing pauses", "reason", what.String(),

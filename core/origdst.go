@@ -56,10 +56,18 @@ func addrPortOf(sa unix.Sockaddr) netip.AddrPort {
 	return netip.AddrPort{}
 }
 
-// sockaddrOf is the inverse of addrPortOf; zone is the interface index of a link-local address.
-func sockaddrOf(ap netip.AddrPort, zone uint32) (family int, sa unix.Sockaddr) {
+// familyOf returns the address family of ap.
+func familyOf(ap netip.AddrPort) int {
+	if ap.Addr().Is4() {
+		return unix.AF_INET
+	}
+	return unix.AF_INET6
+}
+
+// sockaddrOf is the inverse of addrPortOf.
+func sockaddrOf(ap netip.AddrPort) (family int, sa unix.Sockaddr) {
 	if ap.Addr().Is4() {
 		return unix.AF_INET, &unix.SockaddrInet4{Port: int(ap.Port()), Addr: ap.Addr().As4()}
 	}
-	return unix.AF_INET6, &unix.SockaddrInet6{Port: int(ap.Port()), Addr: ap.Addr().As16(), ZoneId: zone}
+	return unix.AF_INET6, &unix.SockaddrInet6{Port: int(ap.Port()), Addr: ap.Addr().As16()}
 }

@@ -159,12 +159,10 @@ func (s *session) flush(d parsers.Direction) {
 	if !ok {
 		return
 	}
-	if n < len(f.pending) {
-		s.w.stats.PendingBytes -= int64(n)
-		f.pending = f.pending[:copy(f.pending, f.pending[n:])]
+	s.took(f, n)
+	if f.pending != nil {
 		return
 	}
-	s.freePending(f)
 	s.passEnd(d)
 	if s.phase != phaseClosed {
 		s.pump(d)
@@ -201,6 +199,16 @@ func (s *session) keepPending(f *flow, b []byte) {
 	}
 	f.pending = append(f.pending, b...)
 	s.w.stats.PendingBytes += int64(len(b))
+}
+
+// took notes that the destination has taken the first n bytes of what is pending.
+func (s *session) took(f *flow, n int) {
+	if n == len(f.pending) {
+		s.freePending(f)
+		return
+	}
+	s.w.stats.PendingBytes -= int64(n)
+	f.pending = f.pending[:copy(f.pending, f.pending[n:])]
 }
 
 // freePending gives the pending bytes of f up.

@@ -83,13 +83,14 @@ type session struct {
 	peer span.Endpoint // the client
 	dest span.Endpoint // where it goes
 
-	up        *upstream // explicit: the upstream's names; nil under redirection
-	next      uint8     // how many addresses of it have been tried
-	zone      uint32    // interface of a link-local destination
-	retryIn   time.Duration
-	missing   Refusal // what the dial waits for while retryIn runs
-	dialUntil int64 // monotonic ns
-	lastOut   int   // phaseEnding: unsent bytes when last looked
+	up        *upstream     // explicit: the upstream's names; nil under redirection
+	next      uint8         // how many addresses of it have been tried
+	zone      uint32        // interface of a link-local destination
+	retryIn   time.Duration // the pause before the next try to dial; 0 = nothing was lacking
+	lack      Refusal       // what was
+	missing   Refusal       // what the dial waits for while retryIn runs
+	dialUntil int64         // monotonic ns
+	lastOut   int           // phaseEnding: unsent bytes when last looked
 
 	exchanges exchangeQueue
 
@@ -124,12 +125,15 @@ func (s *session) turn(k *socket) {
 	case phaseDialing:
 		if !isServer {
 			s.pump(parsers.ClientToServer)
+			if s.phase == phaseDialing && len(s.flows[client].pending) > 0 && s.socks[server].fd != noFD {
+				s.tryDialed()
+			}
 			if k.failed && s.phase == phaseDialing {
 				s.noticeFailure(parsers.ClientToServer)
 			}
 			return
 		}
-		s.dialDone()
+		s.tryDialed()
 		if s.phase == phaseRelaying && k.readable {
 			s.pump(parsers.ServerToClient) // the server's first bytes can share the edge that ends the connect
 		}
@@ -233,7 +237,7 @@ func (s *session) passEnd(d parsers.Direction) {
 		return
 	}
 	f.shut = true
-	if !f.broken {
+	if !f.broken && !s.flows[1-d].shut { // else close sends it
 		_ = unix.Shutdown(int(s.dst(d).fd), unix.SHUT_WR) // ENOTCONN: the peer has reset meanwhile; reading will say so
 	}
 	if s.phase == phaseEnding {
@@ -349,7 +353,6 @@ func (s *session) close(reset bool, cause span.Failure) {
 		f.kept = nil
 	}
 	s.logSession()
-	s.stream = nil
 	s.phase = phaseClosed
 	w.forgetSession(s)
 }

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"net/netip"
 	"syscall"
 	"unsafe"
 
@@ -65,6 +66,60 @@ func (g *gather) send(fd int, a, b []byte) (int, syscall.Errno) {
 	}
 }
 
+// address is the space for one socket address in a call; it lives in the worker, on the heap.
+type address struct {
+	raw unix.RawSockaddrInet6 // the larger of the two that are used
+	len uint32
+}
+
+// accept takes a connection from a listening socket (man 2 accept4), non-blocking and close-on-exec, and leaves its peer in a. The
+// library's version asks two questions more.
+func (a *address) accept(listener int) (int, syscall.Errno) {
+	a.len = unix.SizeofSockaddrInet6
+	// Safety: a is part of a worker, on the heap; the kernel writes at most a.len bytes, the size of a.raw.
+	fd, _, errno := unix.RawSyscall6(unix.SYS_ACCEPT4, uintptr(listener), uintptr(unsafe.Pointer(&a.raw)), uintptr(unsafe.Pointer(&a.len)), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
+	if errno != 0 {
+		return noFD, errno
+	}
+	return int(fd), 0
+}
+
+// connect starts a connection to ap (man 2 connect): 0 when it stands already, EINPROGRESS when it will. zone is the interface of a
+// link-local address.
+func (a *address) connect(fd int, ap netip.AddrPort, zone uint32) syscall.Errno {
+	a.set(ap, zone)
+	// Safety: as in accept; the kernel reads a.len bytes, which set has filled in.
+	_, _, errno := unix.RawSyscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(&a.raw)), uintptr(a.len))
+	return errno
+}
+
+// set stores ap.
+func (a *address) set(ap netip.AddrPort, zone uint32) {
+	port := ap.Port()<<8 | ap.Port()>>8 // to network order; both architectures are little-endian
+	if ap.Addr().Is4() {
+		ip := ap.Addr().As4()
+		// struct sockaddr_in: family, port, address, of which the last stands where sockaddr_in6 has its flow label.
+		a.raw = unix.RawSockaddrInet6{Family: unix.AF_INET, Port: port, Flowinfo: *(*uint32)(unsafe.Pointer(&ip))} // Safety: four bytes as a word
+		a.len = unix.SizeofSockaddrInet4
+		return
+	}
+	a.raw = unix.RawSockaddrInet6{Family: unix.AF_INET6, Port: port, Addr: ap.Addr().As16(), Scope_id: zone}
+	a.len = unix.SizeofSockaddrInet6
+}
+
+// addrPort returns what the kernel stored, IPv4-mapped addresses unmapped; the zero value for other families.
+func (a *address) addrPort() netip.AddrPort {
+	port := a.raw.Port<<8 | a.raw.Port>>8
+	switch a.raw.Family {
+	case unix.AF_INET:
+		ip := *(*[4]byte)(unsafe.Pointer(&a.raw.Flowinfo)) // Safety: a word as four bytes
+		return netip.AddrPortFrom(netip.AddrFrom4(ip), port)
+	case unix.AF_INET6:
+		return netip.AddrPortFrom(netip.AddrFrom16(a.raw.Addr).Unmap(), port)
+	}
+	return netip.AddrPort{}
+}
+
 // closeFD closes a descriptor of ours. Errors of close(2) on a socket say nothing that could be acted on.
 func closeFD(fd int) { _ = unix.Close(fd) }
 
@@ -87,11 +142,14 @@ func unsentBytes(fd int) int {
 // host is noticed, and urgent data in line, or its byte would vanish from the stream. Accepted sockets inherit all three from
 // their listener (man 7 socket, man 7 tcp).
 func setRelayOptions(fd int) error {
-	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
-		return err
+	for _, o := range [...]struct{ level, name int }{
+		{unix.IPPROTO_TCP, unix.TCP_NODELAY},
+		{unix.SOL_SOCKET, unix.SO_KEEPALIVE},
+		{unix.SOL_SOCKET, unix.SO_OOBINLINE},
+	} {
+		if err := unix.SetsockoptInt(fd, o.level, o.name, 1); err != nil {
+			return err
+		}
 	}
-	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1); err != nil {
-		return err
-	}
-	return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_OOBINLINE, 1)
+	return nil
 }

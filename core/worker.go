@@ -19,6 +19,8 @@ const (
 	anchorEvery = 10 * time.Second
 	// freeExchanges is how many finished exchanges a worker keeps for reuse, 1.1 KiB each: more in flight at once come from the heap.
 	freeExchanges = 256
+	// freeSessions is how many closed sessions a worker keeps for reuse, half a KiB each.
+	freeSessions = 128
 	// freeBuffers and freeBufferMax bound the buffers a worker keeps for reuse: 8 of at most 256 KiB.
 	freeBuffers   = 8
 	freeBufferMax = 256 << 10
@@ -39,10 +41,13 @@ type worker struct {
 	req     trace.Request
 	edit    trace.Edit
 	gather  gather
+	addr    address
 
 	again againQueue
 
 	sessions  *session // list of the open ones
+	closed    *session // list of closed ones to use again, by nextSession
+	nClosed   int
 	exchanges *exchange
 	nFree     int
 	buffers   [][]byte
@@ -151,6 +156,30 @@ func (w *worker) putBuffer(b []byte) {
 	w.buffers = append(w.buffers, b[:0])
 }
 
+// getSession returns a session that is all zero but for its worker.
+func (w *worker) getSession() *session {
+	s := w.closed
+	if s == nil {
+		return &session{w: w}
+	}
+	w.closed = s.nextSession
+	w.nClosed--
+	*s = session{w: w}
+	return s
+}
+
+// putSession takes a closed session back. It stays closed, for whoever still holds it in this turn; one that is queued is left to the
+// garbage collector.
+func (w *worker) putSession(s *session) {
+	s.stream, s.up, s.prevSession, s.nextSession = nil, nil, nil, nil
+	if s.queued || w.nClosed == freeSessions {
+		return
+	}
+	s.nextSession = w.closed
+	w.closed = s
+	w.nClosed++
+}
+
 // addSession counts and lists a new session.
 func (w *worker) addSession(s *session) {
 	s.nextSession = w.sessions
@@ -172,8 +201,8 @@ func (w *worker) forgetSession(s *session) {
 	if s.nextSession != nil {
 		s.nextSession.prevSession = s.prevSession
 	}
-	s.prevSession, s.nextSession = nil, nil
 	w.stats.Sessions[s.kind]--
+	w.putSession(s)
 	if w.load.Add(-1) == 0 {
 		w.e.noteIdle()
 	}
