@@ -280,10 +280,13 @@ func format(dir parsers.Direction, e *parsers.Event, data []byte, base int) stri
 	return b.String()
 }
 
-// text quotes what is not plain and cuts what is long.
+// text quotes what is not plain, cuts what is long, and shows what is absent as a dash.
 func text(r parsers.Range, data []byte) string {
 	const most = 40
 	s := r.In(data)
+	if r == (parsers.Range{}) {
+		return "-"
+	}
 	cut := ""
 	if len(s) > most {
 		s, cut = s[:most], fmt.Sprintf("…%d", len(s))
