@@ -1,0 +1,117 @@
+package admin
+
+import (
+	"github.com/spanwire/spanwire/core"
+	"github.com/spanwire/spanwire/core/span"
+	"github.com/spanwire/spanwire/exporters"
+	"github.com/spanwire/spanwire/parsers"
+)
+
+// sides are the values of the label side, by span.Kind.
+var sides = [...]string{span.Server: "inbound", span.Client: "outbound"}
+
+// statusClasses are the values of the label status_class, by status / 100.
+var statusClasses = [core.NumStatusClasses]string{"none", "1xx", "2xx", "3xx", "4xx", "5xx"}
+
+// metricsBytes is what a scrape takes, about; one allocation then holds it.
+const metricsBytes = 12 << 10
+
+// appendMetrics appends all metrics. Families and labels are always the same, so that rates begin at zero.
+func (s *Server) appendMetrics(dst []byte) []byte {
+	if dst == nil {
+		dst = make([]byte, 0, metricsBytes)
+	}
+	e := &encoder{b: dst}
+	e.family("spanwire_build_info", "gauge", "Constant 1; the labels say which build this is.")
+	b := s.cfg.Build
+	e.uint(1, "version", b.Version, "commit", b.Commit, "go_version", b.Go, "platform", b.Platform)
+	exports := s.cfg.Exports()
+	relay := s.cfg.Relay()
+	appendSessions(e, &relay)
+	appendRequests(e, &relay)
+	appendReasons(e, &relay)
+	appendExports(e, &exports)
+	s.appendProcess(e)
+	return e.b
+}
+
+// appendSessions appends what connections did.
+func appendSessions(e *encoder, st *core.Stats) {
+	e.family("spanwire_sessions", "gauge", "Open sessions.")
+	for k, side := range sides {
+		e.int(st.Sessions[k], "side", side)
+	}
+	e.family("spanwire_sessions_total", "counter", "Sessions opened.")
+	for k, side := range sides {
+		e.uint(st.SessionsTotal[k], "side", side)
+	}
+	e.family("spanwire_bytes_total", "counter", "Bytes received, by direction.")
+	for d, n := range st.Bytes {
+		e.uint(n, "direction", parsers.Direction(d).String())
+	}
+	e.family("spanwire_pending_bytes", "gauge", "Bytes held for slow receivers.")
+	e.int(st.PendingBytes)
+	e.family("spanwire_accept_backoffs_total", "counter", "Pauses for want of descriptors or ports.")
+	e.uint(st.Backoffs)
+	e.family("spanwire_connect_spans_total", "counter", "Spans of dials that failed before a request came.")
+	e.uint(st.ConnectSpans)
+}
+
+// appendRequests appends what requests did.
+func appendRequests(e *encoder, st *core.Stats) {
+	e.family("spanwire_requests_total", "counter", "Finished requests.")
+	for k, side := range sides {
+		for c, class := range statusClasses {
+			e.uint(st.Requests[k][c], "side", side, "status_class", class)
+		}
+	}
+	e.family("spanwire_request_duration_seconds", "histogram", "Duration of finished requests.")
+	for k, side := range sides {
+		h := &st.Durations[k]
+		e.histogram(core.DurationBuckets[:], h.Counts[:], float64(h.SumNs)/1e9, "side", side)
+	}
+	e.family("spanwire_request_failures_total", "counter", "Finished requests that failed, by kind.")
+	for f := span.FailureNone + 1; f < span.NumFailures; f++ {
+		e.uint(st.Failures[f], "kind", f.String())
+	}
+}
+
+// appendReasons appends the counters that have a reason.
+func appendReasons(e *encoder, st *core.Stats) {
+	e.family("spanwire_opaque_total", "counter", "Sessions that became opaque.")
+	for r := parsers.ReasonNone + 1; r < parsers.NumReasons; r++ {
+		e.uint(st.Opaque[r], "reason", r.String())
+	}
+	e.family("spanwire_unedited_total", "counter", "Request heads that were left as they were.")
+	for r := parsers.ReasonNone + 1; r < parsers.NumReasons; r++ {
+		e.uint(st.Unedited[r], "reason", r.String())
+	}
+	e.family("spanwire_refused_total", "counter", "Connections refused.")
+	for r := core.RefusedSelf; r < core.NumRefusals; r++ {
+		e.uint(st.Refused[r], "reason", r.String())
+	}
+	e.family("spanwire_joins_total", "counter", "Spans by how they found their parent.")
+	for j := span.JoinRoot; j < span.NumJoins; j++ {
+		e.uint(st.Joins[j], "how", j.String())
+	}
+}
+
+// appendExports appends the accounts: for each exporter, recorded = exported + dropped + queued whenever nothing moves.
+func appendExports(e *encoder, st *exporters.Stats) {
+	e.family("spanwire_spans_recorded_total", "counter", "Finished spans to export.")
+	e.uint(st.Recorded)
+	e.family("spanwire_spans_exported_total", "counter", "Spans that a collector took.")
+	for i := range st.Exporters {
+		e.uint(st.Exporters[i].Exported, "exporter", st.Exporters[i].Name)
+	}
+	e.family("spanwire_spans_dropped_total", "counter", "Spans lost.")
+	for i := range st.Exporters {
+		for r, n := range st.Exporters[i].Dropped {
+			e.uint(n, "exporter", st.Exporters[i].Name, "reason", exporters.Reason(r).String())
+		}
+	}
+	e.family("spanwire_spans_queued", "gauge", "Spans that wait for an exporter, or are being sent.")
+	for i := range st.Exporters {
+		e.uint(st.Exporters[i].Queued, "exporter", st.Exporters[i].Name)
+	}
+}

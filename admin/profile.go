@@ -1,0 +1,93 @@
+package admin
+
+import (
+	"bufio"
+	"runtime"
+	"runtime/pprof"
+	"runtime/trace"
+	"strings"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+// profilePath is where net/http/pprof has its profiles, so that `go tool pprof` finds them; that package itself would link all of
+// net/http.
+const profilePath = "/debug/pprof/"
+
+const typeBinary = "application/octet-stream"
+
+// Bounds of the profiles that take time, in seconds.
+const (
+	defaultProfileSeconds = 30
+	defaultTraceSeconds   = 1
+	maxProfileSeconds     = 300
+)
+
+// profile writes the profile that the path names. The command line is left out: it may hold secrets.
+func (s *Server) profile(ctx *fasthttp.RequestCtx) {
+	name := strings.TrimPrefix(string(ctx.Path()), profilePath)
+	switch name {
+	case "", "/debug/pprof":
+		profileIndex(ctx)
+	case "profile":
+		s.timed(ctx, defaultProfileSeconds, func(w *bufio.Writer) (func(), error) {
+			return pprof.StopCPUProfile, pprof.StartCPUProfile(w)
+		})
+	case "trace":
+		s.timed(ctx, defaultTraceSeconds, func(w *bufio.Writer) (func(), error) { return trace.Stop, trace.Start(w) })
+	default:
+		lookup(ctx, name)
+	}
+}
+
+// profileIndex lists the profiles.
+func profileIndex(ctx *fasthttp.RequestCtx) {
+	var b strings.Builder
+	for _, p := range pprof.Profiles() {
+		b.WriteString(p.Name() + "\n")
+	}
+	b.WriteString("profile?seconds=30\ntrace?seconds=1\n")
+	respond(ctx, fasthttp.StatusOK, typeText, b.String())
+}
+
+// lookup writes a profile that the runtime keeps; debug=1 as text.
+func lookup(ctx *fasthttp.RequestCtx, name string) {
+	p := pprof.Lookup(name)
+	if p == nil {
+		respond(ctx, fasthttp.StatusNotFound, typeText, "no such profile\n")
+		return
+	}
+	debug := ctx.QueryArgs().GetUintOrZero("debug")
+	if name == "heap" && ctx.QueryArgs().GetUintOrZero("gc") > 0 {
+		runtime.GC()
+	}
+	ctx.SetStatusCode(fasthttp.StatusOK)
+	if ctx.SetContentType(typeText); debug == 0 {
+		ctx.SetContentType(typeBinary)
+	}
+	_ = p.WriteTo(ctx, debug) // into the response's body: cannot fail
+}
+
+// timed runs a profile for as long as the parameter seconds says, writing as it goes. Only one of a kind can run.
+func (s *Server) timed(ctx *fasthttp.RequestCtx, seconds int, start func(*bufio.Writer) (stop func(), err error)) {
+	if n, err := ctx.QueryArgs().GetUint("seconds"); err == nil && n > 0 {
+		seconds = min(n, maxProfileSeconds)
+	}
+	ctx.SetStatusCode(fasthttp.StatusOK)
+	ctx.SetContentType(typeBinary)
+	ctx.SetBodyStreamWriter(func(w *bufio.Writer) {
+		stop, err := start(w)
+		if err != nil {
+			_, _ = w.WriteString(err.Error() + "\n") // another one is running
+			return
+		}
+		defer stop()
+		timer := time.NewTimer(time.Duration(seconds) * time.Second)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-s.quit:
+		}
+	})
+}

@@ -1,0 +1,180 @@
+package admin
+
+import (
+	"net"
+	"strings"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+const (
+	typeText    = "text/plain; charset=utf-8"
+	typeJSON    = "application/json"
+	typeMetrics = "text/plain; version=0.0.4; charset=utf-8"
+)
+
+// probeTimeout bounds the dial of a probe; a kubelet waits a second by default.
+const probeTimeout = 900 * time.Millisecond
+
+// handle answers one request.
+func (s *Server) handle(ctx *fasthttp.RequestCtx) {
+	ctx.Response.Header.SetBytesV(fasthttp.HeaderDate, fasthttp.AppendHTTPDate(nil, time.Now()))
+	c, _ := ctx.Conn().(*client)
+	full := c != nil && c.full
+	path := string(ctx.Path())
+	method, action := s.read(path)
+	if action == nil && full {
+		method, action = s.control(path, ctx.IsPost())
+	}
+	if action == nil && !full && s.cfg.AnyPath {
+		method, action = fasthttp.MethodGet, s.metrics
+	}
+	if action == nil {
+		respond(ctx, fasthttp.StatusNotFound, typeText, "not found\n")
+	} else if allow(ctx, method) {
+		action(ctx)
+	}
+}
+
+// read returns what both listeners answer; nil when path is none of it.
+func (s *Server) read(path string) (method string, action func(*fasthttp.RequestCtx)) {
+	switch path {
+	case "/healthz":
+		return fasthttp.MethodGet, healthz
+	case "/readyz":
+		return fasthttp.MethodGet, s.readyz
+	case "/metrics":
+		return fasthttp.MethodGet, s.metrics
+	}
+	return "", nil
+}
+
+// control returns what the admin listener alone answers; nil when path is none of it.
+func (s *Server) control(path string, post bool) (method string, action func(*fasthttp.RequestCtx)) {
+	switch {
+	case path == "/":
+		return fasthttp.MethodGet, index
+	case path == "/config":
+		return fasthttp.MethodGet, s.config
+	case path == "/loglevel" && post:
+		return fasthttp.MethodPost, s.logLevel
+	case path == "/loglevel":
+		return fasthttp.MethodGet, s.logLevel
+	case path == "/drain":
+		return fasthttp.MethodPost, s.drain
+	case path == "/quitquitquit":
+		return fasthttp.MethodPost, s.quitNow
+	case strings.HasPrefix(path, probePath):
+		return fasthttp.MethodGet, s.probe
+	case strings.HasPrefix(path, profilePath), path+"/" == profilePath:
+		return fasthttp.MethodGet, s.profile
+	}
+	return "", nil
+}
+
+// allow reports whether the request has the method (HEAD goes as GET), and answers it when not. A page in a browser cannot
+// POST: browsers send Origin with that (Fetch standard, "origin" header), nobody else does.
+func allow(ctx *fasthttp.RequestCtx, method string) bool {
+	got := string(ctx.Method())
+	if got == method || method == fasthttp.MethodGet && got == fasthttp.MethodHead {
+		if method == fasthttp.MethodPost && len(ctx.Request.Header.Peek(fasthttp.HeaderOrigin)) > 0 {
+			respond(ctx, fasthttp.StatusForbidden, typeText, "not from a browser\n")
+			return false
+		}
+		return true
+	}
+	ctx.Response.Header.Set(fasthttp.HeaderAllow, method)
+	respond(ctx, fasthttp.StatusMethodNotAllowed, typeText, "want "+method+"\n")
+	return false
+}
+
+func respond(ctx *fasthttp.RequestCtx, status int, contentType, body string) {
+	ctx.SetStatusCode(status)
+	ctx.SetContentType(contentType)
+	ctx.SetBodyString(body)
+}
+
+// index lists what there is.
+func index(ctx *fasthttp.RequestCtx) {
+	respond(ctx, fasthttp.StatusOK, typeText, "GET /healthz /readyz /metrics /config /loglevel /probe/tcp/PORT /debug/pprof/\nPOST /loglevel /drain /quitquitquit\n")
+}
+
+// healthz says that the process is alive.
+func healthz(ctx *fasthttp.RequestCtx) { respond(ctx, fasthttp.StatusOK, typeText, "ok\n") }
+
+// readyz says whether traffic may come.
+func (s *Server) readyz(ctx *fasthttp.RequestCtx) {
+	if err := s.cfg.Ready(); err != nil {
+		respond(ctx, fasthttp.StatusServiceUnavailable, typeText, err.Error()+"\n")
+		return
+	}
+	respond(ctx, fasthttp.StatusOK, typeText, "ready\n")
+}
+
+// metrics writes the metrics in Prometheus' text format.
+func (s *Server) metrics(ctx *fasthttp.RequestCtx) {
+	ctx.SetStatusCode(fasthttp.StatusOK)
+	ctx.SetContentType(typeMetrics)
+	ctx.Response.SetBodyRaw(s.appendMetrics(nil))
+}
+
+// config shows the effective settings.
+func (s *Server) config(ctx *fasthttp.RequestCtx) {
+	ctx.SetStatusCode(fasthttp.StatusOK)
+	ctx.SetContentType(typeJSON)
+	ctx.Response.SetBodyRaw(s.cfg.Settings())
+}
+
+// logLevel shows the level of the log, or sets it to what the body, or the parameter level, says.
+func (s *Server) logLevel(ctx *fasthttp.RequestCtx) {
+	want := ""
+	if ctx.IsPost() {
+		if want = strings.TrimSpace(string(ctx.PostBody())); want == "" || ctx.QueryArgs().Has("level") {
+			want = string(ctx.QueryArgs().Peek("level"))
+		}
+		if want == "" {
+			respond(ctx, fasthttp.StatusBadRequest, typeText, "want a level as the body: debug, info, warn or error\n")
+			return
+		}
+	}
+	level, err := s.cfg.SetLevel(want)
+	if err != nil {
+		respond(ctx, fasthttp.StatusBadRequest, typeText, "want debug, info, warn or error\n")
+		return
+	}
+	respond(ctx, fasthttp.StatusOK, typeText, level+"\n")
+}
+
+// drain makes the process not ready; it goes on relaying.
+func (s *Server) drain(ctx *fasthttp.RequestCtx) {
+	s.cfg.Drain()
+	respond(ctx, fasthttp.StatusOK, typeText, "draining\n")
+}
+
+// quitNow makes the process drain and end.
+func (s *Server) quitNow(ctx *fasthttp.RequestCtx) {
+	ctx.SetConnectionClose()
+	respond(ctx, fasthttp.StatusOK, typeText, "draining, then the end\n")
+	s.cfg.Quit()
+}
+
+const probePath = "/probe/tcp/"
+
+// probe dials a port of the application. With inbound redirection a kubelet's own TCP probe would reach the sidecar, which accepts
+// even when the application is gone.
+func (s *Server) probe(ctx *fasthttp.RequestCtx) {
+	port, ok := parsePort(string(ctx.Path()[len(probePath):]))
+	addr, named := s.cfg.Probes[port]
+	if !ok || !named {
+		respond(ctx, fasthttp.StatusNotFound, typeText, "no such port was named at the start\n")
+		return
+	}
+	conn, err := net.DialTimeout("tcp", addr, probeTimeout)
+	if err != nil {
+		respond(ctx, fasthttp.StatusServiceUnavailable, typeText, err.Error()+"\n")
+		return
+	}
+	_ = conn.Close()
+	respond(ctx, fasthttp.StatusOK, typeText, "ok\n")
+}
