@@ -1,0 +1,217 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"runtime"
+	"strconv"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/spanwire/spanwire/admin"
+	"github.com/spanwire/spanwire/core"
+	"github.com/spanwire/spanwire/core/span"
+	"github.com/spanwire/spanwire/core/trace"
+	"github.com/spanwire/spanwire/settings"
+)
+
+// errTwice ends the process at a second signal.
+var errTwice = errors.New("ended at once by a second signal")
+
+// run is the sidecar: settings, parts, start, signals, drain.
+func run(c *cli.Context, flags *settings.Flags, environ []string, stderr io.Writer) error {
+	if err := noArguments(c); err != nil {
+		return err
+	}
+	loaded, err := settings.Load(flags, environ)
+	if err != nil {
+		return usageError{err}
+	}
+	cfg := &loaded.Config
+	log, level := newLogger(stderr, cfg)
+	for _, w := range loaded.Warnings {
+		log.Warn(w)
+	}
+	setThreads(cfg.Loops)
+	tuneCollector()
+	signals := watchSignals()
+	s := &sidecar{cfg: cfg, log: log, quit: make(chan struct{}, 1)}
+	if err := s.build(loaded, level); err != nil {
+		s.close(context.Background())
+		return err
+	}
+	if err := s.start(); err != nil {
+		s.close(context.Background())
+		return err
+	}
+	s.logStart(loaded)
+	releaseStartMemory()
+	return s.wait(signals)
+}
+
+// setThreads bounds the threads that run Go code: one for each loop, and one for what stands beside them (exporters, admin). More
+// only move loops about. A GOMAXPROCS of the environment wins.
+func setThreads(loops int) {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(loops + 1)
+	}
+}
+
+// sidecar is the parts of a running process.
+type sidecar struct {
+	cfg    *settings.Config
+	log    *slog.Logger
+	engine *core.Engine
+	export exports
+	admin  *admin.Server
+	quit   chan struct{} // POST /quitquitquit
+}
+
+// build makes the parts, in the order of the path of a byte; listeners are bound, nothing is accepted.
+func (s *sidecar) build(loaded *settings.Loaded, level *slog.LevelVar) error {
+	engineConfig, err := s.engineConfig()
+	if err != nil {
+		return err
+	}
+	if s.engine, err = core.New(engineConfig); err != nil {
+		return fmt.Errorf("start: %w", err)
+	}
+	if err = s.export.build(s.cfg, s.engine.Rings(), s.log); err != nil {
+		return usageError{err}
+	}
+	s.admin, err = admin.New(admin.Config{
+		Admin: s.cfg.Admin, Metrics: s.cfg.Metrics, AnyPath: s.cfg.MetricsAnyPath, Build: build(), Ready: s.engine.Ready,
+		Relay: s.engine.Stats, Exports: s.export.stats, Settings: settingsJSON(loaded.Entries), Probes: probes(s.cfg),
+		SetLevel: levelSetter(level), Drain: s.beginDrain, Quit: s.requestQuit, Log: s.log,
+	})
+	if err != nil {
+		return fmt.Errorf("start: %w", err)
+	}
+	return nil
+}
+
+// engineConfig translates the settings for the engine.
+func (s *sidecar) engineConfig() (core.Config, error) {
+	c := s.cfg
+	ec := core.Config{Loops: c.Loops, Transparent: c.Listen, DialTimeout: c.DialTimeout, HTTPPorts: c.HTTPPorts, Disabled: c.Disabled, Log: s.log}
+	for _, l := range c.Explicit {
+		kind := span.Server
+		if l.Outbound {
+			kind = span.Client
+		}
+		ec.Explicit = append(ec.Explicit, core.Listen{Addr: l.Addr, Upstream: l.Upstream, Kind: kind})
+	}
+	if c.Disabled {
+		return ec, nil
+	}
+	var err error
+	ec.Trace, err = trace.NewShared(trace.Config{
+		RequestIDHeader: c.RequestIDHeader, Propagators: c.Propagators, Sampler: c.Sampler, JoinTTL: c.JoinTTL, JoinSize: c.JoinSize,
+		Naming: c.Naming, NoInject: c.NoInject, MaxOperations: c.MaxOperations, IgnorePaths: c.IgnorePaths, IgnoreAgents: c.IgnoreAgents,
+		FoldPaths: c.FoldPaths, Fold: c.Fold, XSourceHeader: c.XSourceHeader, XSourceValue: c.XSourceValue,
+		TagHeaders: c.TagHeaders, TagCookies: c.TagCookies,
+	})
+	if err != nil {
+		return ec, usageError{err}
+	}
+	return ec, nil
+}
+
+// start lets the parts go, the receiving ends first.
+func (s *sidecar) start() error {
+	s.export.start()
+	if err := s.engine.Start(); err != nil {
+		return fmt.Errorf("start: %w", err)
+	}
+	s.admin.Start()
+	return nil
+}
+
+// wait sleeps until the process is told to end, drains, and says what was done.
+func (s *sidecar) wait(signals <-chan os.Signal) error {
+	cause := awaitEnd(signals, s.quit, s.log)
+	s.log.Info("draining", "cause", cause, "timeout", s.cfg.DrainTimeout.String())
+	done := make(chan struct{})
+	go func() {
+		s.end()
+		close(done)
+	}()
+	for {
+		select {
+		case <-done:
+			s.logEnd()
+			return nil
+		case sig := <-signals:
+			if ignored(sig, s.log) {
+				continue
+			}
+			return errTwice
+		}
+	}
+}
+
+// flushShare is how long the last flush may take when the drain timeout allows; what an orchestrator grants after it is short.
+const flushShare = 3 * time.Second
+
+// end drains, closes and flushes, all within the drain timeout.
+func (s *sidecar) end() {
+	now := time.Now()
+	deadline := now.Add(s.cfg.DrainTimeout)
+	sessions, cancel := context.WithDeadline(context.Background(), deadline.Add(-min(flushShare, s.cfg.DrainTimeout/2)))
+	defer cancel()
+	if err := s.engine.Drain(sessions); err != nil {
+		s.log.Warn("drain timeout", "error", err)
+	}
+	flush, cancel := context.WithDeadline(context.Background(), deadline)
+	defer cancel()
+	s.close(flush)
+}
+
+// close ends the parts that there are: sessions first, so that their spans are flushed.
+func (s *sidecar) close(flush context.Context) {
+	if s.engine != nil {
+		s.engine.Close()
+	}
+	s.export.shutdown(flush)
+	if s.admin != nil {
+		s.admin.Close(flush)
+	}
+}
+
+// beginDrain makes the process not ready and returns at once.
+func (s *sidecar) beginDrain() {
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	_ = s.engine.Drain(over) // it only says how many sessions are open
+}
+
+// requestQuit asks for what SIGTERM asks for.
+func (s *sidecar) requestQuit() {
+	select {
+	case s.quit <- struct{}{}:
+	default: // asked before
+	}
+}
+
+// probes are the ports of the application that may be dialled: those of the settings at the loopback address, and the upstreams of
+// inbound listeners where they are.
+func probes(c *settings.Config) map[uint16]string {
+	m := map[uint16]string{}
+	for _, p := range c.ProbePorts {
+		m[p] = net.JoinHostPort("127.0.0.1", strconv.Itoa(int(p)))
+	}
+	for _, l := range c.Explicit {
+		if _, port, err := net.SplitHostPort(l.Upstream); err == nil && !l.Outbound {
+			if n, err := strconv.ParseUint(port, 10, 16); err == nil {
+				m[uint16(n)] = l.Upstream
+			}
+		}
+	}
+	return m
+}

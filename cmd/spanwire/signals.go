@@ -1,0 +1,40 @@
+package main
+
+import (
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// watchSignals takes over the signals that a sidecar answers. A reader of the log that went away must not end the traffic, so
+// SIGPIPE is ignored.
+func watchSignals() <-chan os.Signal {
+	signal.Ignore(syscall.SIGPIPE)
+	signals := make(chan os.Signal, 4) // one of each, and one to spare
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	return signals
+}
+
+// awaitEnd returns what told the process to end.
+func awaitEnd(signals <-chan os.Signal, quit <-chan struct{}, log *slog.Logger) string {
+	for {
+		select {
+		case sig := <-signals:
+			if !ignored(sig, log) {
+				return sig.String()
+			}
+		case <-quit:
+			return "quitquitquit"
+		}
+	}
+}
+
+// ignored reports whether the signal means nothing here, with one line: settings are read once, at the start.
+func ignored(sig os.Signal, log *slog.Logger) bool {
+	if sig != syscall.SIGHUP {
+		return false
+	}
+	log.Info("SIGHUP is ignored: settings are read at the start only")
+	return true
+}
