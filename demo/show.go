@@ -44,7 +44,6 @@ func (s *show) counts(requests, expected, received int) {
 // trace draws the trace of one request. All trees have been verified by then.
 func (s *show) trace(all []spans.Span, path string, server *backend.Server) error {
 	traces := spans.ByTrace(all)
-	s.say("traces right    %5d   (the exact tree of services, kinds, operations and statuses)", len(traces))
 	for id, trace := range traces {
 		root, err := spans.Tree(trace)
 		if err != nil {
