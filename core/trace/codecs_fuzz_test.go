@@ -157,7 +157,7 @@ func FuzzBegin(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, target, lines string, server bool) {
-		if len(strings.Fields(target)) != 1 || strings.ContainsAny(target+lines, "\r\x00") {
+		if f := strings.Fields(target); len(f) != 1 || f[0] != target || strings.ContainsAny(target+lines, "\r\x00") {
 			return
 		}
 		for line := range strings.SplitSeq(strings.TrimSuffix(lines, "\n"), "\n") {

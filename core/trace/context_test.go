@@ -102,7 +102,7 @@ func checkOneOfEach(t *testing.T, s *Shared, in, out string, rec *span.Record) {
 func hexOf(b []byte) string {
 	out := make([]byte, 0, 2*len(b))
 	for _, c := range b {
-		out = append(out, hexDigits[c>>4], hexDigits[c&15])
+		out = append(out, "0123456789abcdef"[c>>4], "0123456789abcdef"[c&15])
 	}
 	return string(out)
 }
@@ -296,7 +296,7 @@ func TestHeadsThatAreNotEdited(t *testing.T) {
 	for _, v := range []struct {
 		name, head string
 		kind       span.Kind
-		server     string
+		server     string // or the query
 		want       parsers.Reason
 	}{
 		{"host", "Host: pay.EXAMPLE\n", span.Client, "", parsers.ReasonNoInject},
@@ -318,11 +318,18 @@ func TestHeadsThatAreNotEdited(t *testing.T) {
 		{"signed with the request id", "Host: x\n" + sign("host;x-request-id"), span.Client, "", parsers.ReasonSigned},
 		{"signed with traceparent", "Host: x\n" + sign("host;traceparent;x-amz-date"), span.Server, "", parsers.ReasonSigned},
 		{"signed with X-Source", "Host: x\n" + sign("x-source"), span.Client, "", parsers.ReasonSigned},
+		{"presigned without ours", "Host: x\n", span.Client, "?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-SignedHeaders=host%3Bx-amz-date&a=b3", parsers.ReasonNone},
+		{"presigned with ours", "Host: x\n", span.Client, "?X-Amz-SignedHeaders=host%3Bx-request-id&X-Amz-Date=1", parsers.ReasonSigned},
+		{"presigned with ours at the end", "Host: x\n", span.Client, "?X-Amz-Date=1&X-Amz-SignedHeaders=b3", parsers.ReasonSigned},
 		{"not AWS", "Host: x\nAuthorization: Bearer SignedHeaders=b3\n", span.Client, "", parsers.ReasonNone},
 	} {
 		t.Run(v.name, func(t *testing.T) {
 			f := newFixture(t, c)
-			r := request(v.kind, "GET /a HTTP/1.1\n"+v.head+b3Line)
+			query := ""
+			if strings.HasPrefix(v.server, "?") {
+				query, v.server = v.server, ""
+			}
+			r := request(v.kind, "GET /a"+query+" HTTP/1.1\n"+v.head+b3Line)
 			if v.server != "" {
 				r.Server = endpoint(v.server)
 			}

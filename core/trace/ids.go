@@ -11,8 +11,22 @@ import (
 // uuidBytes is the length of a UUID in text (RFC 9562 §4).
 const uuidBytes = 36
 
-// hexDigits in lower case, as every format writes them.
-const hexDigits = "0123456789abcdef"
+// noDigit is what hexValues holds for bytes that are no hexadecimal digit.
+const noDigit = 0xf0
+
+// hexValues holds the value of each digit: of either case, and of lower case alone.
+var hexValues = func() (t struct{ any, lower [256]byte }) {
+	for c := range 256 {
+		t.any[c], t.lower[c] = noDigit, noDigit
+	}
+	for v, c := range []byte("0123456789abcdef") {
+		t.any[c], t.lower[c] = byte(v), byte(v)
+		if v > 9 {
+			t.any[c-'a'+'A'] = byte(v)
+		}
+	}
+	return t
+}()
 
 // idSource makes ids for one loop: a ChaCha8 stream seeded by the system, so that ids of different loops and processes are
 // independent, and an id says nothing about the next one.
@@ -49,29 +63,33 @@ func (s *idSource) nonZero() uint64 {
 // uuid writes a UUID of version 4 (RFC 9562 §5.4) to dst.
 func (s *idSource) uuid(dst *[uuidBytes]byte) {
 	hi, lo := s.r.Uint64(), s.r.Uint64()
-	hi = hi&^0xF000 | 0x4000      // version 4
-	lo = lo&^(3<<62) | 2<<62      // variant 10
-	putHex64(dst[0:], hi>>32<<32) // the right half is written over below
-	putHex64(dst[20:], lo)        // ends at 36; its first four digits belong four places further left
-	copy(dst[19:23], dst[20:24])  // clock_seq
-	putHex16(dst[9:], uint16(hi>>16))
-	putHex16(dst[14:], uint16(hi))
+	var digits [32]byte
+	putHex64(digits[:16], hi&^0xF000|0x4000) // version 4
+	putHex64(digits[16:], lo&^(3<<62)|2<<62) // variant 10
+	copy(dst[0:8], digits[0:8])
+	copy(dst[9:13], digits[8:12])
+	copy(dst[14:18], digits[12:16])
+	copy(dst[19:23], digits[16:20])
+	copy(dst[24:36], digits[20:32])
 	dst[8], dst[13], dst[18], dst[23] = '-', '-', '-', '-'
 }
 
 // putHex64 writes the sixteen digits of n.
 func putHex64(dst []byte, n uint64) {
-	_ = dst[15]
-	for i := 15; i >= 0; i-- {
-		dst[i] = hexDigits[n&15]
-		n >>= 4
-	}
+	binary.BigEndian.PutUint64(dst, hex8(uint32(n>>32)))
+	binary.BigEndian.PutUint64(dst[8:], hex8(uint32(n)))
 }
 
-// putHex16 writes the four digits of n.
-func putHex16(dst []byte, n uint16) {
-	_ = dst[3]
-	dst[0], dst[1], dst[2], dst[3] = hexDigits[n>>12], hexDigits[n>>8&15], hexDigits[n>>4&15], hexDigits[n&15]
+// hex8 returns the eight digits of n as the bytes of a word, all worked out at once: the four-bit groups are spread over the
+// bytes, and those above nine are lifted to the letters.
+func hex8(n uint32) uint64 {
+	const ones = 0x0101010101010101
+	x := uint64(n)
+	x = (x | x<<16) & 0x0000ffff0000ffff
+	x = (x | x<<8) & 0x00ff00ff00ff00ff
+	x = (x | x<<4) & 0x0f0f0f0f0f0f0f0f
+	letters := (x + 6*ones) >> 4 & ones
+	return x + '0'*ones + letters*('a'-'0'-10)
 }
 
 // putTrace writes the 32 digits of id.
@@ -88,17 +106,18 @@ func parseHex(v []byte, lowerOnly bool) (n uint64, ok bool) {
 	if len(v) == 0 || len(v) > 16 {
 		return 0, false
 	}
+	table := &hexValues.any
+	if lowerOnly {
+		table = &hexValues.lower
+	}
+	var bad byte
 	for _, c := range v {
-		switch {
-		case '0' <= c && c <= '9':
-			n = n<<4 | uint64(c-'0')
-		case 'a' <= c && c <= 'f':
-			n = n<<4 | uint64(c-'a'+10)
-		case 'A' <= c && c <= 'F' && !lowerOnly:
-			n = n<<4 | uint64(c-'A'+10)
-		default:
-			return 0, false
-		}
+		d := table[c]
+		bad |= d
+		n = n<<4 | uint64(d&15)
+	}
+	if bad >= noDigit {
+		return 0, false
 	}
 	return n, true
 }

@@ -16,7 +16,7 @@ func (t *Tracer) refuse(r *Request) parsers.Reason {
 	if r.Kind == span.Client && (len(t.s.noHosts) > 0 || len(t.s.noNets) > 0) && t.s.isNoInject(r) {
 		return parsers.ReasonNoInject
 	}
-	if t.seen.has(headAuthorization) && t.s.signsOurs(t.value(headAuthorization, r)) {
+	if t.isSigned(r) {
 		return parsers.ReasonSigned
 	}
 	return parsers.ReasonNone
@@ -113,28 +113,48 @@ func looksNumeric(host []byte) bool {
 	return true
 }
 
-// signedPrefix and signedHeaders are the parts of an AWS signature that name what it covers.
+// The parts of an AWS signature that name what it covers: in Authorization, or in the query of a presigned URL.
 var (
 	signedPrefix  = []byte("AWS4-")
 	signedHeaders = []byte("SignedHeaders=")
+	signedQuery   = []byte("X-Amz-SignedHeaders=")
 )
 
-// signsOurs reports whether an Authorization value is an AWS signature (version 4) over a header that an edit could change: the
-// receiver would then find it forged.
-func (s *Shared) signsOurs(authorization []byte) bool {
-	if !bytes.HasPrefix(authorization, signedPrefix) {
-		return false
+// isSigned reports whether the request bears an AWS signature (version 4) over a header that an edit could change: the receiver
+// would then find it forged.
+func (t *Tracer) isSigned(r *Request) bool {
+	if t.seen.has(headAuthorization) {
+		v := t.value(headAuthorization, r)
+		if bytes.HasPrefix(v, signedPrefix) && t.s.namesOurs(v, signedHeaders) {
+			return true
+		}
 	}
-	_, names, ok := bytes.Cut(authorization, signedHeaders)
+	q := r.Head.Query
+	return q.Len() > len(signedQuery) && t.s.namesOurs(q.In(r.Data), signedQuery)
+}
+
+// namesOurs reports whether the list behind the key has one of our headers in it.
+func (s *Shared) namesOurs(v, key []byte) bool {
+	_, names, ok := bytes.Cut(v, key)
 	if !ok {
 		return false
 	}
-	if i := bytes.IndexAny(names, ", "); i >= 0 {
+	if i := bytes.IndexAny(names, ", &"); i >= 0 {
 		names = names[:i]
 	}
 	for len(names) > 0 {
-		var name []byte
-		name, names, _ = bytes.Cut(names, semicolon)
+		name := names
+		// The semicolons between names are escaped in a query.
+		i, n := bytes.IndexByte(names, ';'), 1
+		if i < 0 {
+			i = bytes.IndexByte(names, '%')
+			n = min(3, len(names)-i)
+		}
+		if i < 0 {
+			names = nil
+		} else {
+			name, names = names[:i], names[i+n:]
+		}
 		for _, our := range s.ours {
 			if equalFold(name, our) {
 				return true

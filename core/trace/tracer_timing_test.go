@@ -1,6 +1,8 @@
 package trace
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/spanwire/spanwire/core/span"
@@ -39,4 +41,54 @@ func BenchmarkOutboundJoined(b *testing.B) {
 
 func BenchmarkInboundMakesID(b *testing.B) {
 	benchmark(b, request(span.Server, "GET / HTTP/1.1\nHost: a\n"), nil)
+}
+
+func BenchmarkInboundUnsampled(b *testing.B) {
+	benchmark(b, request(span.Server, typical+"b3: 0\n"), nil)
+}
+
+func BenchmarkInboundAllFormats(b *testing.B) {
+	benchmark(b, request(span.Server, typical+w3cLine+b3Line+multi+uberLine+"tracestate: a=1\n"), nil)
+}
+
+// BenchmarkFold is the first sight of a path: no cache.
+func BenchmarkFold(b *testing.B) {
+	rules := make([]string, 20)
+	for i := range rules {
+		rules[i] = fmt.Sprintf("^/service%d/([a-z]+)/[^/]+=>/service%d/$1/{name}", i, i)
+	}
+	for _, c := range []struct {
+		name, path string
+		rules      []string
+	}{
+		{"words", "/api/v1/orders/items", nil},
+		{"ids", "/api/v1/users/550e8400-e29b-41d4-a716-446655440000/orders/12345", nil},
+		{"20 rules", "/service19/shops/berlin/orders/12345", rules},
+		{"64 KiB", strings.Repeat("/ab-12345_Xy9", 5000), nil},
+		{"64 KiB and 20 rules", strings.Repeat("/service1/aaaa", 5000), rules},
+	} {
+		s := newShared(b, Config{FoldPaths: c.rules})
+		path := []byte(c.path)[:min(len(c.path), maxFoldBytes)]
+		var dst []byte
+		b.Run(c.name, func(b *testing.B) {
+			b.SetBytes(int64(len(path)))
+			b.ReportAllocs()
+			for b.Loop() {
+				dst = s.appendFolded(dst[:0], path)
+			}
+		})
+	}
+}
+
+// BenchmarkJoinTableFull is publish and release with every slot in use, ids never seen before.
+func BenchmarkJoinTableFull(b *testing.B) {
+	j := new(joinTable)
+	j.init(DefaultJoinSize, int64(DefaultJoinTTL))
+	b.ReportAllocs()
+	mono := int64(0)
+	for b.Loop() {
+		mono++
+		k := uint64(mono) * 0x9E3779B97F4A7C15
+		j.release(j.publish(joinKey{k >> 32, k}, &spanContext{}, mono), mono)
+	}
 }
