@@ -14,7 +14,7 @@ var sides = [...]string{span.Server: "inbound", span.Client: "outbound"}
 var statusClasses = [core.NumStatusClasses]string{"none", "1xx", "2xx", "3xx", "4xx", "5xx"}
 
 // metricsBytes is what a scrape takes, about; one allocation then holds it.
-const metricsBytes = 12 << 10
+const metricsBytes = 16 << 10
 
 // appendMetrics appends all metrics. Families and labels are always the same, so that rates begin at zero.
 func (s *Server) appendMetrics(dst []byte) []byte {

@@ -19,7 +19,6 @@ const probeTimeout = 900 * time.Millisecond
 
 // handle answers one request.
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
-	ctx.Response.Header.SetBytesV(fasthttp.HeaderDate, fasthttp.AppendHTTPDate(nil, time.Now()))
 	c, _ := ctx.Conn().(*client)
 	full := c != nil && c.full
 	path := string(ctx.Path())

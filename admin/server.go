@@ -106,7 +106,6 @@ func New(cfg Config) (*Server, error) {
 		MaxRequestBodySize:    maxBodyBytes,
 		ReduceMemoryUsage:     true, // buffers go back while a client is idle
 		NoDefaultServerHeader: true,
-		NoDefaultDate:         true, // a goroutine would wake every second for it; respond writes the date
 		CloseOnShutdown:       true,
 		Logger:                silent{},
 	}

@@ -200,10 +200,10 @@ func TestAnyPathAnswersMetrics(t *testing.T) {
 	}
 }
 
-// freePort returns a port that was free a moment ago.
+// freePort returns a port that was free, at every address, a moment ago.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", ":0")
 	if err != nil {
 		t.Fatal(err)
 	}
