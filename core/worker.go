@@ -67,7 +67,6 @@ func newWorker(e *Engine) (*worker, error) {
 	}
 	w := &worker{e: e, loop: l, scratch: make([]byte, readMax), done: make(chan struct{})}
 	w.again.w = w
-	w.again.run = w.runAgain
 	w.ring = ring.New[span.Record](e.cfg.RingSlots)
 	if !e.cfg.Disabled {
 		w.tracer = e.cfg.Trace.NewTracer()
@@ -237,10 +236,14 @@ func (w *worker) closeSessions() {
 
 // againQueue holds sessions that have more to do than one turn allows. It is worked off behind the events of the current wake-up.
 type againQueue struct {
-	w    *worker
-	list []*session
-	run  func()
+	w     *worker
+	list  []*session
+	timer loop.Timer
 }
+
+// Expire gives the queued sessions their turn. A timer brings them back rather than a posted function, for those that functions post are run
+// before any socket is looked at again.
+func (q *againQueue) Expire() { q.w.runAgain() }
 
 // push has s pumped again, soon; once if it is queued already.
 func (q *againQueue) push(s *session) {
@@ -250,7 +253,7 @@ func (q *againQueue) push(s *session) {
 	s.queued = true
 	q.list = append(q.list, s)
 	if len(q.list) == 1 {
-		_ = q.w.loop.Post(q.run) // an error: the loop is ending, and so is the session
+		q.w.loop.SetTimer(&q.timer, 0, q)
 	}
 }
 
@@ -270,6 +273,6 @@ func (w *worker) runAgain() {
 	clear(w.again.list[left:])
 	w.again.list = w.again.list[:left]
 	if left > 0 {
-		_ = w.loop.Post(w.again.run)
+		w.loop.SetTimer(&w.again.timer, 0, &w.again)
 	}
 }

@@ -107,7 +107,8 @@ func (l *Loop) Pause(fd int) error {
 // Forget drops the handler of a descriptor that is about to be closed; closing takes it out of epoll.
 func (l *Loop) Forget(fd int) { l.handlers[fd] = nil }
 
-// Post has fn run on the loop, soon. It may be called by any goroutine, the loop's own included.
+// Post has fn run on the loop, soon. It may be called by any goroutine, the loop's own included; but a function that posts itself keeps
+// the loop from its sockets (set a timer instead). One that is posted while the loop ends may not run.
 func (l *Loop) Post(fn func()) error {
 	if l.stopped.Load() {
 		return ErrStopped

@@ -37,10 +37,11 @@ func (ts *timers) open() error {
 	return err
 }
 
-// SetTimer has e.Expire called after d, and replaces what t was set to before.
+// SetTimer has e.Expire called after d, and replaces what t was set to before. What an alarm sets comes in a later round, even for no
+// time at all: sockets get their turn in between.
 func (l *Loop) SetTimer(t *Timer, d time.Duration, e Expirer) {
 	l.StopTimer(t)
-	t.when, t.e = l.now+int64(d), e
+	t.when, t.e = l.now+max(int64(d), 1), e
 	ts := &l.timers
 	ts.heap = append(ts.heap, t)
 	t.pos = int32(len(ts.heap))
