@@ -54,7 +54,7 @@ const (
 	scanEndLF                    // the LF of the empty line
 	scanDone                     // behind the empty line
 	scanBad                      // not HTTP/1; the reason was given
-	scanMethod                   // the request line's first byte, or within its method
+	scanMethod                   // within the method; the one pass has seen its first byte
 	scanTarget                   // the target's first byte
 	scanTarget1                  // within the target
 	scanVersion                  // + k: the byte k of requestVersion
@@ -306,7 +306,7 @@ func (s *scan) fail(i int, r Reason) (int, Reason) {
 func (s *scan) startLine(c byte) Reason {
 	switch {
 	case s.state == scanMethod:
-		if c == ' ' && s.method > 0 {
+		if c == ' ' {
 			s.state = scanTarget
 		} else if class[c]&isToken == 0 || s.method == maxMethodBytes {
 			return methodError(c)

@@ -238,7 +238,7 @@ func (p *http1) startRequest(line *requestLine, n *notes, data []byte, start, en
 		e.Reason = n.requestUnedited(line.minor)
 	}
 	p.request.begin(end-start, body, n.length)
-	p.connect, p.upgrade, p.awaits = connect, n.upgrade, n.expect && body != framingNone
+	p.connect, p.upgrade, p.awaits = connect, n.upgrade, n.expect
 	p.lastAsk = n.last(line.minor)
 	if body == framingNone {
 		p.endRequest(end, false, out)

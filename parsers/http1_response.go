@@ -178,7 +178,7 @@ func (p *http1) startResponse(line *statusLineParts, n *notes, start, end int, o
 	}
 	p.response.begin(end-start, body, n.length)
 	p.answering = true
-	p.lastAnswer = n.last(line.minor) || body == framingClose
+	p.lastAnswer = n.last(line.minor)
 	if line.status == 101 || tunnel {
 		p.endResponse(end, false, out)
 	}
