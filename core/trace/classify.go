@@ -115,7 +115,8 @@ var escapedAt = []byte("%40")
 // minHex is how many hexadecimal digits make an identifier: a short git hash has seven, but so have words like "defaced".
 const minHex = 8
 
-// isHex: hexadecimal digits with at least one decimal digit among them, so that words are not taken for numbers; perhaps 0x in front.
+// isHex: hexadecimal digits with at least one decimal digit among them, so that words are not taken for
+// numbers; perhaps 0x in front.
 func isHex(v []byte) bool {
 	if len(v) > 2 && v[0] == '0' && v[1]|0x20 == 'x' {
 		return all(v[2:], isHexDigit)

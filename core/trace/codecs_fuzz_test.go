@@ -10,16 +10,19 @@ import (
 )
 
 // w3cGrammar is the grammar of a traceparent, said another way.
-var w3cGrammar = regexp.MustCompile(`^(00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}|([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-.*)?)$`)
+var w3cGrammar = regexp.MustCompile(`^(00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}|` +
+	`([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-.*)?)$`)
 
 func FuzzTraceParent(f *testing.F) {
-	for _, s := range []string{"", "00-" + traceHex + "-" + spanHex + "-01", "01-" + traceHex + "-" + spanHex + "-ff-x", "ff-" + traceHex + "-" + spanHex + "-00",
+	for _, s := range []string{"", "00-" + traceHex + "-" + spanHex + "-01", "01-" + traceHex + "-" + spanHex + "-ff-x", "ff-" +
+		traceHex + "-" + spanHex + "-00",
 		"00-" + strings.Repeat("0", 32) + "-" + spanHex + "-01", "00-" + strings.ToUpper(traceHex) + "-" + spanHex + "-01"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, v []byte) {
 		c, ok := parseTraceParent(v)
-		want := len(v) >= 55 && !bytes.ContainsAny(v, "\r\n") && w3cGrammar.Match(v) && string(v[:2]) != "ff" && (string(v[:2]) != "00" || len(v) == 55) &&
+		want := len(v) >= 55 && !bytes.ContainsAny(v, "\r\n") && w3cGrammar.Match(v) && string(v[:2]) != "ff" &&
+			(string(v[:2]) != "00" || len(v) == 55) &&
 			string(v[3:35]) != strings.Repeat("0", 32) && string(v[36:52]) != strings.Repeat("0", 16)
 		if ok != want && !bytes.ContainsAny(v, "\r\n") {
 			t.Fatalf("%q: valid %v, want %v", v, ok, want)
@@ -34,7 +37,8 @@ var b3Grammar = regexp.MustCompile(`^([0-9a-fA-F]{16}|[0-9a-fA-F]{32})-([0-9a-fA
 // b3Seeds are shapes around the grammar; runs of 33 to 48 digits have made other readers panic.
 func b3Seeds() []string {
 	ids := traceHex + "-" + spanHex
-	return []string{"", "0", "1", "d", "x", ids, ids + "-1", ids + "-d-" + spanHex, ids + "-" + spanHex, traceHex, traceHex + "a", traceHex + spanHex,
+	return []string{"", "0", "1", "d", "x", ids, ids + "-1", ids + "-d-" + spanHex, ids + "-" + spanHex, traceHex, traceHex +
+		"a", traceHex + spanHex,
 		"8448eb211c80319c-" + spanHex + "-0", strings.Repeat("a", 33), strings.Repeat("0", 48)}
 }
 
@@ -45,7 +49,8 @@ func FuzzB3(f *testing.F) {
 	f.Fuzz(func(t *testing.T, v []byte) {
 		c, ok := parseB3(v)
 		m := b3Grammar.FindStringSubmatch(string(v))
-		want := m != nil && strings.Trim(m[1], "0") != "" && strings.Trim(m[2], "0") != "" || len(v) == 1 && strings.Contains("01d", string(v))
+		want := m != nil && strings.Trim(m[1], "0") != "" && strings.Trim(m[2], "0") != "" || len(v) == 1 &&
+			strings.Contains("01d", string(v))
 		if ok != want {
 			t.Fatalf("%q: valid %v, want %v", v, ok, want)
 		}
@@ -81,7 +86,8 @@ func FuzzB3Multi(f *testing.F) {
 
 func FuzzUber(f *testing.F) {
 	ids := traceHex + ":" + spanHex
-	for _, s := range []string{"", ids + ":0:1", "1:1:1:1", "::::", ids + ":0:ff", traceHex + "%3A" + spanHex + "%3a0%3A1", "%3", "0:0:0:0", strings.Repeat("%3A", 99)} {
+	for _, s := range []string{"", ids + ":0:1", "1:1:1:1", "::::", ids + ":0:ff", traceHex + "%3A" + spanHex + "%3a0%3A1",
+		"%3", "0:0:0:0", strings.Repeat("%3A", 99)} {
 		f.Add([]byte(s))
 	}
 	shape := regexp.MustCompile(`^[0-9a-fA-F]{1,32}:[0-9a-fA-F]{1,16}:[0-9a-fA-F]{0,16}:[0-9a-fA-F]{1,2}$`)

@@ -40,7 +40,8 @@ func TestSettingsThatAreRefused(t *testing.T) {
 		"a b":                {TagCookies: []string{"a b"}},
 	} {
 		s, err := NewShared(c)
-		if s != nil || !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), `"`+value+`"`) && !strings.Contains(err.Error(), " "+value+":") {
+		if s != nil || !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), `"`+value+`"`) &&
+			!strings.Contains(err.Error(), " "+value+":") {
 			t.Errorf("%q: %v", value, err)
 		}
 	}

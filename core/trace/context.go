@@ -117,7 +117,8 @@ func (t *Tracer) multi(r *Request) (m b3Multi) {
 		}
 		return t.value(h, r)
 	}
-	return b3Multi{trace: get(headB3TraceID), span: get(headB3SpanID), parent: get(headB3Parent), sampled: get(headB3Sampled), flags: get(headB3Flags)}
+	return b3Multi{trace: get(headB3TraceID), span: get(headB3SpanID), parent: get(headB3Parent), sampled: get(headB3Sampled),
+		flags: get(headB3Flags)}
 }
 
 // keepsState reports whether the tracestate that came in goes with the trace that goes out. It belongs to its traceparent

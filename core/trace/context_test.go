@@ -29,13 +29,16 @@ func TestWhichFormatWins(t *testing.T) {
 	}{
 		{name: "one", head: w3cLine, want: "0", sampled: true},
 		{name: "w3c before b3", head: b3Line + w3cLine, want: "0", sampled: true},
-		{name: "order of the settings", head: b3Line + w3cLine, propagators: []string{"b3", "tracecontext"}, want: "2", sampled: true},
-		{name: "jaeger first", head: w3cLine + uberLine + b3Line, propagators: []string{"jaeger", "b3"}, want: "3", sampled: true},
+		{name: "order of the settings", head: b3Line + w3cLine, propagators: []string{"b3", "tracecontext"}, want: "2",
+			sampled: true},
+		{name: "jaeger first", head: w3cLine + uberLine + b3Line, propagators: []string{"jaeger", "b3"}, want: "3",
+			sampled: true},
 		{name: "not configured is not read", head: w3cLine, propagators: []string{"b3"}, want: "", sampled: true},
 		{name: "invalid skipped", head: badW3C + b3Line, want: "2", sampled: true},
 		{name: "all invalid", head: badW3C + "b3: nonsense\n", want: "", sampled: true},
 		{name: "two lines of one format are invalid", head: w3cLine + w3cLine + multi, want: "4", sampled: true},
-		{name: "two lines in different case", head: w3cLine + strings.Replace(w3cLine, "traceparent", "TraceParent", 1), want: "", sampled: true},
+		{name: "two lines in different case", head: w3cLine + strings.Replace(w3cLine, "traceparent", "TraceParent", 1),
+			want: "", sampled: true},
 		{name: "two lines of a part", head: multi + "x-b3-sampled: 0\n" + uberLine, want: "3", sampled: true},
 		{name: "single beats multi", head: multi + b3Line, want: "2", sampled: true},
 		{name: "decision alone wins in its place", head: "b3: 0\n" + uberLine, want: "", sampled: false},
@@ -52,7 +55,8 @@ func TestWhichFormatWins(t *testing.T) {
 				if a.Rec.Join != span.JoinRoot || !a.Rec.ParentID.IsZero() || a.Rec.Flags&span.RemoteParent != 0 {
 					t.Fatalf("want a new trace, got parent %x, join %v", a.Rec.ParentID, a.Rec.Join)
 				}
-			} else if got := hexOf(a.Rec.TraceID[:])[:1]; got != c.want || a.Rec.Join != span.JoinHeader || hexOf(a.Rec.ParentID[:]) != spanHex ||
+			} else if got := hexOf(a.Rec.TraceID[:])[:1]; got != c.want || a.Rec.Join != span.JoinHeader ||
+				hexOf(a.Rec.ParentID[:]) != spanHex ||
 				a.Rec.Flags&span.RemoteParent == 0 {
 				t.Fatalf("trace %x, parent %x, join %v", a.Rec.TraceID, a.Rec.ParentID, a.Rec.Join)
 			}
@@ -71,7 +75,8 @@ func TestWhichFormatWins(t *testing.T) {
 // each and all of them this span's; nothing of the others.
 func checkOneOfEach(t *testing.T, s *Shared, in, out string, rec *span.Record) {
 	t.Helper()
-	parts := [NumFormats][]string{{"traceparent"}, {"b3"}, {"x-b3-traceid", "x-b3-spanid", "x-b3-sampled", "x-b3-parentspanid", "x-b3-flags"}, {"uber-trace-id"}}
+	parts := [NumFormats][]string{{"traceparent"}, {"b3"}, {"x-b3-traceid", "x-b3-spanid", "x-b3-sampled", "x-b3-parentspanid",
+		"x-b3-flags"}, {"uber-trace-id"}}
 	for f := range parts {
 		name := parts[f][0]
 		present := false
@@ -134,7 +139,8 @@ func TestNeverTwoOfOneFormat(t *testing.T) {
 
 // TestOtherBytesStay: what is left of a head without our lines is what came in without them.
 func TestOtherBytesStay(t *testing.T) {
-	in := "GET /a HTTP/1.1\nhOsT: h\nX-REQUEST-ID: Id\nAccept:  */* \n" + w3cLine + "X-Empty:\ntracestate: a=1\nuberctx-user: bob\njaeger-debug-id: x\n"
+	in := "GET /a HTTP/1.1\nhOsT: h\nX-REQUEST-ID: Id\nAccept:  */* \n" + w3cLine +
+		"X-Empty:\ntracestate: a=1\nuberctx-user: bob\njaeger-debug-id: x\n"
 	f := newFixture(t, Config{})
 	_, out := f.begin(request(span.Server, in))
 	want := strings.ReplaceAll(strings.Replace(in, w3cLine, "", 1), "\n", "\r\n")
@@ -153,14 +159,17 @@ func TestTraceStateGoesWithItsTrace(t *testing.T) {
 		lines             []string // of tracestate on the way out
 		text              string
 	}{
-		{"kept", w3cLine + state, "", []string{"rojo=00f067aa0ba902b7,congo=t61rcWkgMzE"}, "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE"},
-		{"several lines are left alone", "tracestate: a=1\n" + w3cLine + "Tracestate: b=2 , c=3\n", "", []string{"a=1", "b=2 , c=3"}, "a=1,b=2 , c=3"},
+		{"kept", w3cLine + state, "", []string{"rojo=00f067aa0ba902b7,congo=t61rcWkgMzE"},
+			"rojo=00f067aa0ba902b7,congo=t61rcWkgMzE"},
+		{"several lines are left alone", "tracestate: a=1\n" + w3cLine + "Tracestate: b=2 , c=3\n", "", []string{"a=1",
+			"b=2 , c=3"}, "a=1,b=2 , c=3"},
 		{"dropped without a parent", state, "", nil, ""},
 		{"dropped when invalid", "traceparent: 00-x\n" + state, "", nil, ""},
 		{"dropped when doubled", w3cLine + w3cLine + state, "", nil, ""},
 		{"dropped when all lines go", "traceparent: 00-x\ntracestate: a=1\ntracestate: b=2\n", "", nil, ""},
 		{"dropped when another trace goes on", b3Line + w3cLine + state, "b3", nil, ""},
-		{"kept when the same trace goes on", strings.ReplaceAll(b3Line, "22222222222222222222222222222222", traceHex) + w3cLine + state, "b3",
+		{"kept when the same trace goes on", strings.ReplaceAll(b3Line, "22222222222222222222222222222222", traceHex) +
+			w3cLine + state, "b3",
 			[]string{"rojo=00f067aa0ba902b7,congo=t61rcWkgMzE"}, "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE"},
 		{"dropped when a decision restarts the trace", "b3: 1\n" + w3cLine + state, "b3", nil, ""},
 	} {
@@ -206,16 +215,22 @@ func TestFlagsTravel(t *testing.T) {
 		flags      span.Flags
 	}{
 		{"new trace is random", "", []string{"-03\r\n"}, span.Sampled | span.Random},
-		{"random is kept", "traceparent: 00-" + traceHex + "-" + spanHex + "-02\n", []string{"-02\r\n"}, span.Random | span.RemoteParent},
+		{"random is kept", "traceparent: 00-" + traceHex + "-" + spanHex + "-02\n", []string{"-02\r\n"},
+			span.Random | span.RemoteParent},
 		{"random is not made up", w3cLine, []string{"-01\r\n"}, span.Sampled | span.RemoteParent},
-		{"other flags are cleared", "traceparent: 00-" + traceHex + "-" + spanHex + "-fd\n", []string{"-01\r\n"}, span.Sampled | span.RemoteParent},
-		{"debug goes on in b3", "b3: " + traceHex + "-" + spanHex + "-d\n", []string{"-01\r\n", "-d-" + spanHex + "\r\n"}, span.Sampled | span.Debug | span.RemoteParent},
-		{"debug goes on in jaeger", "uber-trace-id: " + traceHex + ":" + spanHex + ":0:3\n", []string{"-01\r\n", ":" + spanHex + ":3\r\n"},
+		{"other flags are cleared", "traceparent: 00-" + traceHex + "-" + spanHex + "-fd\n", []string{"-01\r\n"},
+			span.Sampled | span.RemoteParent},
+		{"debug goes on in b3", "b3: " + traceHex + "-" + spanHex + "-d\n", []string{"-01\r\n", "-d-" + spanHex + "\r\n"},
 			span.Sampled | span.Debug | span.RemoteParent},
-		{"debug from jaeger to b3", "uber-trace-id: " + traceHex + ":" + spanHex + ":0:2\nb3: x\n", []string{"-01\r\n", "-d-" + spanHex + "\r\n", ":3\r\n"},
+		{"debug goes on in jaeger", "uber-trace-id: " + traceHex + ":" + spanHex + ":0:3\n", []string{"-01\r\n", ":" + spanHex +
+			":3\r\n"},
+			span.Sampled | span.Debug | span.RemoteParent},
+		{"debug from jaeger to b3", "uber-trace-id: " + traceHex + ":" + spanHex + ":0:2\nb3: x\n", []string{"-01\r\n", "-d-" +
+			spanHex + "\r\n", ":3\r\n"},
 			span.Sampled | span.Debug | span.RemoteParent},
 		{"debug id forces a sample", "jaeger-debug-id: me\n", []string{"-03\r\n"}, span.Sampled | span.Debug | span.Random},
-		{"debug id forces a sample of an unsampled trace", "jaeger-debug-id: me\nuber-trace-id: " + traceHex + ":" + spanHex + ":0:0\n",
+		{"debug id forces a sample of an unsampled trace", "jaeger-debug-id: me\nuber-trace-id: " + traceHex + ":" + spanHex +
+			":0:0\n",
 			[]string{"-01\r\n", ":3\r\n"}, span.Sampled | span.Debug | span.RemoteParent},
 		{"empty debug id does not", "jaeger-debug-id:\nb3: 0\n", []string{"-02\r\n", "-0\r\n"}, span.Random},
 	} {
@@ -260,13 +275,15 @@ func TestRequestIDs(t *testing.T) {
 				}
 				continue
 			}
-			if len(got) != 1 || !isUUID([]byte(got[0])) || string(a.Rec.Text(span.RequestID)) != got[0] || f.t.Stats.IDsMade != 1 {
+			if len(got) != 1 || !isUUID([]byte(got[0])) || string(a.Rec.Text(span.RequestID)) != got[0] ||
+				f.t.Stats.IDsMade != 1 {
 				t.Errorf("%s: %q, recorded %q", c.name, got, a.Rec.Text(span.RequestID))
 			}
 		}
 	}
 	f := newFixture(t, Config{RequestIDHeader: "Correlation_ID"})
-	if _, out := f.begin(request(span.Server, get)); !strings.Contains(out, "\r\nCorrelation_ID: ") || len(values(out, "X-Request-Id")) != 0 {
+	if _, out := f.begin(request(span.Server, get)); !strings.Contains(out, "\r\nCorrelation_ID: ") || len(values(out,
+		"X-Request-Id")) != 0 {
 		t.Errorf("another name of the header is not used:\n%s", out)
 	}
 }
@@ -290,9 +307,11 @@ func TestXSource(t *testing.T) {
 
 func TestHeadsThatAreNotEdited(t *testing.T) {
 	sign := func(names string) string {
-		return "Authorization: AWS4-HMAC-SHA256 Credential=A/20250101/r/s3/aws4_request, SignedHeaders=" + names + ", Signature=00\n"
+		return "Authorization: AWS4-HMAC-SHA256 Credential=A/20250101/r/s3/aws4_request, SignedHeaders=" + names +
+			", Signature=00\n"
 	}
-	c := Config{NoInject: []string{"Pay.example", "*.bank.example", "10.0.0.0/8", "2001:db8::1", "192.0.2.7"}, XSourceHeader: "X-Source", XSourceValue: "v"}
+	c := Config{NoInject: []string{"Pay.example", "*.bank.example", "10.0.0.0/8", "2001:db8::1", "192.0.2.7"},
+		XSourceHeader: "X-Source", XSourceValue: "v"}
 	for _, v := range []struct {
 		name, head string
 		kind       span.Kind
@@ -318,9 +337,12 @@ func TestHeadsThatAreNotEdited(t *testing.T) {
 		{"signed with the request id", "Host: x\n" + sign("host;x-request-id"), span.Client, "", parsers.ReasonSigned},
 		{"signed with traceparent", "Host: x\n" + sign("host;traceparent;x-amz-date"), span.Server, "", parsers.ReasonSigned},
 		{"signed with X-Source", "Host: x\n" + sign("x-source"), span.Client, "", parsers.ReasonSigned},
-		{"presigned without ours", "Host: x\n", span.Client, "?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-SignedHeaders=host%3Bx-amz-date&a=b3", parsers.ReasonNone},
-		{"presigned with ours", "Host: x\n", span.Client, "?X-Amz-SignedHeaders=host%3Bx-request-id&X-Amz-Date=1", parsers.ReasonSigned},
-		{"presigned with ours at the end", "Host: x\n", span.Client, "?X-Amz-Date=1&X-Amz-SignedHeaders=b3", parsers.ReasonSigned},
+		{"presigned without ours", "Host: x\n", span.Client,
+			"?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-SignedHeaders=host%3Bx-amz-date&a=b3", parsers.ReasonNone},
+		{"presigned with ours", "Host: x\n", span.Client, "?X-Amz-SignedHeaders=host%3Bx-request-id&X-Amz-Date=1",
+			parsers.ReasonSigned},
+		{"presigned with ours at the end", "Host: x\n", span.Client, "?X-Amz-Date=1&X-Amz-SignedHeaders=b3",
+			parsers.ReasonSigned},
 		{"not AWS", "Host: x\nAuthorization: Bearer SignedHeaders=b3\n", span.Client, "", parsers.ReasonNone},
 	} {
 		t.Run(v.name, func(t *testing.T) {
@@ -370,7 +392,8 @@ func TestProtocolsWithoutHeaders(t *testing.T) {
 	a, e := new(Active), new(Edit)
 	f.t.Begin(a, r, e)
 	f.t.End(a, 12)
-	if got := string(a.Rec.Text(span.Name)); got != "SET" || !a.Rec.IsSampled() || a.Rec.Duration != 7 || e.Reason != parsers.ReasonNoHeaders {
+	if got := string(a.Rec.Text(span.Name)); got != "SET" || !a.Rec.IsSampled() || a.Rec.Duration != 7 ||
+		e.Reason != parsers.ReasonNoHeaders {
 		t.Errorf("name %q, flags %b, duration %d, reason %v", got, a.Rec.Flags, a.Rec.Duration, e.Reason)
 	}
 }
@@ -382,7 +405,8 @@ func TestConnectIsASpanOfItsOwn(t *testing.T) {
 	f.t.Connect(a, &Request{Kind: span.Client, Server: endpoint("192.0.2.1:80"), Wall: 7, Mono: 9})
 	f.t.End(a, 19)
 	rec := &a.Rec
-	if string(rec.Text(span.Name)) != "connect" || rec.Kind != span.Client || rec.Flags != span.Sampled|span.Random || rec.Start != 7 ||
+	if string(rec.Text(span.Name)) != "connect" || rec.Kind != span.Client || rec.Flags != span.Sampled|span.Random ||
+		rec.Start != 7 ||
 		rec.Duration != 10 || rec.TraceID.IsZero() || rec.SpanID.IsZero() || rec.Server != endpoint("192.0.2.1:80") || a.Ignored {
 		t.Errorf("%+v", rec)
 	}
@@ -421,7 +445,8 @@ func TestIgnoredRequests(t *testing.T) {
 			t.Fatalf("the application gets %q", got)
 		}
 		call, callHead := f.begin(out)
-		if call.Rec.TraceID != in.Rec.TraceID || call.Rec.IsSampled() || !strings.HasSuffix(values(callHead, "traceparent")[0], "-02") {
+		if call.Rec.TraceID != in.Rec.TraceID || call.Rec.IsSampled() || !strings.HasSuffix(values(callHead, "traceparent")[0],
+			"-02") {
 			t.Fatal("the call is sampled, or of another trace")
 		}
 	})

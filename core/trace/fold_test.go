@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/spanwire/spanwire/core/span"
 )
@@ -109,7 +110,8 @@ func TestFoldRules(t *testing.T) {
 		{"replacement", "off", []string{"^/shops/[^/]+=>/shops/{shop}"}, "/shops/berlin/items/1", "/shops/{shop}/items/1"},
 		{"groups", "off", []string{"^/(de|fr)/([^/]+)=>/{lang}/$2"}, "/de/about", "/{lang}/about"},
 		{"in order", "off", []string{"/x=>/y", "/y=>/z"}, "/x/y", "/z/z"},
-		{"before the fixed rules", "auto", []string{"^/users/[0-9]+=>/users/{user}"}, "/users/1/orders/2", "/users/{user}/orders/{id}"},
+		{"before the fixed rules", "auto", []string{"^/users/[0-9]+=>/users/{user}"}, "/users/1/orders/2",
+			"/users/{user}/orders/{id}"},
 		{"empty replacement", "off", []string{"/v[0-9]+=>"}, "/v1/users", "/users"},
 		{"arrow in the replacement", "off", []string{"/a=>/b=>c"}, "/a", "/b=>c"},
 		{"no match", "off", []string{"/a=>/b"}, "/c/12", "/c/12"},
@@ -172,7 +174,8 @@ func TestNamesAreCapped(t *testing.T) {
 		for _, c := range []struct {
 			f          *fixture
 			path, want string
-		}{{a, "/a", "GET /a"}, {b, "/b", "GET /b"}, {a, "/c/1", "GET /c/{id}"}, {b, "/d", "{other}"}, {b, "/a", "GET /a"}, {a, "/e", "{other}"},
+		}{{a, "/a", "GET /a"}, {b, "/b", "GET /b"}, {a, "/c/1", "GET /c/{id}"}, {b, "/d", "{other}"}, {b, "/a", "GET /a"}, {a,
+			"/e", "{other}"},
 			{b, "/c/2", "GET /c/{id}"}} {
 			if got := name(c.f, c.path); got != c.want {
 				t.Errorf("%s: got %q, want %q", c.path, got, c.want)
@@ -206,10 +209,22 @@ func TestNameCacheTellsPathsApart(t *testing.T) {
 
 func TestLongPathsAreCut(t *testing.T) {
 	f := newFixture(t, Config{FoldPaths: []string{"(a|aa)+$=>x"}})
-	for _, path := range []string{"/" + strings.Repeat("a", 65000), strings.Repeat("/1", 32000), strings.Repeat("/ab-12345", 7000), "/" + strings.Repeat(";", 65000)} {
+	for _, path := range []string{"/" + strings.Repeat("a", 65000), strings.Repeat("/1", 32000), strings.Repeat("/ab-12345",
+		7000), "/" + strings.Repeat(";", 65000)} {
 		a, _ := f.begin(request(span.Server, "GET "+path+"?"+strings.Repeat("a=b&", 9000)+" HTTP/1.1"))
 		if n := len(a.Rec.Text(span.Name)); n == 0 || n > span.MaxBytes(span.Name) {
 			t.Errorf("name of %d bytes", n)
+		}
+	}
+}
+
+func TestLongNamesAreCutBetweenCharacters(t *testing.T) {
+	f := newFixture(t, Config{})
+	for pad := range 4 {
+		a, _ := f.begin(request(span.Server, "GET /"+strings.Repeat("x", pad)+strings.Repeat("€", 100)+" HTTP/1.1"))
+		name := a.Rec.Text(span.Name)
+		if n := span.MaxBytes(span.Name); !utf8.Valid(name) || len(name) > n || len(name) < n-2 {
+			t.Errorf("%d bytes: %q", len(name), name)
 		}
 	}
 }

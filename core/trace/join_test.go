@@ -136,7 +136,8 @@ func TestJoinsFollowTheDecision(t *testing.T) {
 		f := newFixture(t, Config{})
 		f.begin(request(span.Server, "GET / HTTP/1.1\nX-Request-Id: r1\ntraceparent: 00-"+traceHex+"-"+spanHex+"-"+flags+"\n"))
 		call, head := f.begin(outbound("r1"))
-		if call.Rec.IsSampled() != sampled || call.Rec.Join != span.JoinID || !strings.HasSuffix(values(head, "traceparent")[0], "-"+flags) {
+		if call.Rec.IsSampled() != sampled || call.Rec.Join != span.JoinID || !strings.HasSuffix(values(head,
+			"traceparent")[0], "-"+flags) {
 			t.Errorf("flags %s: sampled %v, join %v", flags, call.Rec.IsSampled(), call.Rec.Join)
 		}
 	}

@@ -3,6 +3,7 @@ package trace
 import (
 	"bytes"
 	"hash/maphash"
+	"unicode/utf8"
 
 	"github.com/spanwire/spanwire/core/span"
 )
@@ -144,7 +145,7 @@ func (t *Tracer) cached(raw []byte, at int) []byte {
 		} else {
 			slot.name = t.s.appendFolded(append(slot.name[:0], raw[:at]...), raw[at:])
 		}
-		slot.name = slot.name[:min(len(slot.name), span.MaxBytes(span.Name))]
+		slot.name = cutName(slot.name)
 		if !t.s.operations.admit(slot.name) {
 			slot.name = append(slot.name[:0], otherOperation...)
 		}
@@ -153,6 +154,18 @@ func (t *Tracer) cached(raw []byte, at int) []byte {
 		t.Stats.OtherOperations++
 	}
 	return slot.name
+}
+
+// cutName cuts a name to what a record holds, on a UTF-8 boundary, before it is counted among the names.
+func cutName(name []byte) []byte {
+	n := span.MaxBytes(span.Name)
+	if len(name) <= n {
+		return name
+	}
+	for i := 0; i < utf8.UTFMax-1 && !utf8.RuneStart(name[n]); i++ {
+		n--
+	}
+	return name[:n]
 }
 
 // admit reports whether the name is one of those that there may be, making it one while there is room.

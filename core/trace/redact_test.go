@@ -43,7 +43,9 @@ func TestRedactsSecrets(t *testing.T) {
 
 func TestSpansHoldNoSecrets(t *testing.T) {
 	f := newFixture(t, Config{})
-	r := request(span.Client, "GET /a;jsessionid=S3CR3T/b;x=1;token=S3CR3T;y=2/c?token=S3CR3T&x=1 HTTP/1.1\nHost: ann:S3CR3T@shop:80\nAuthorization: S3CR3T\nCookie: c=S3CR3T\n")
+	r := request(span.Client,
+		"GET /a;jsessionid=S3CR3T/b;x=1;token=S3CR3T;y=2/c?token=S3CR3T&x=1 HTTP/1.1\n"+
+			"Host: ann:S3CR3T@shop:80\nAuthorization: S3CR3T\nCookie: c=S3CR3T\n")
 	a, _ := f.begin(r)
 	for _, c := range []struct {
 		f    span.Field
@@ -64,10 +66,13 @@ func TestSpansHoldNoSecrets(t *testing.T) {
 }
 
 func TestTexts(t *testing.T) {
-	f := newFixture(t, Config{TagHeaders: []string{"X-Tenant:tenant", "User-Agent", "x-request-id:rid"}, TagCookies: []string{"exp:experiment", "ab"}})
-	head := "PUT /a/7?q=1 HTTP/1.1\nHost: shop\nUser-Agent: ua/1\nX-Request-Id: r1\nx-tenant: acme\nX-Tenant: other\nCookie: z=0; exp=blue; EXP=no\nCookie: ab=\"1\"; exp=red\n"
+	f := newFixture(t, Config{TagHeaders: []string{"X-Tenant:tenant", "User-Agent", "x-request-id:rid"},
+		TagCookies: []string{"exp:experiment", "ab"}})
+	head := "PUT /a/7?q=1 HTTP/1.1\nHost: shop\nUser-Agent: ua/1\nX-Request-Id: r1\n" +
+		"x-tenant: acme\nX-Tenant: other\nCookie: z=0; exp=blue; EXP=no\nCookie: ab=\"1\"; exp=red\n"
 	a, _ := f.begin(request(span.Server, head))
-	for x, want := range map[span.Field]string{span.Name: "PUT /a/{id}", span.Protocol: "http", span.Method: "PUT", span.Path: "/a/7", span.Query: "q=1",
+	for x, want := range map[span.Field]string{span.Name: "PUT /a/{id}", span.Protocol: "http", span.Method: "PUT",
+		span.Path: "/a/7", span.Query: "q=1",
 		span.Host: "shop", span.UserAgent: "ua/1", span.RequestID: "r1", span.TraceState: ""} {
 		if got := string(a.Rec.Text(x)); got != want {
 			t.Errorf("text %v: got %q, want %q", x, got, want)

@@ -27,7 +27,8 @@ func (s *Shared) setTags(c *Config) error {
 		}
 		r.name = strings.ToLower(r.name)
 		if slices.Contains(secretHeaders, r.name) || len(r.name) > maxNameBytes {
-			return fmt.Errorf("tag-header %q: must not be a header of credentials, nor longer than %d characters", text, maxNameBytes)
+			return fmt.Errorf("tag-header %q: must not be a header of credentials, nor longer than %d characters", text,
+				maxNameBytes)
 		}
 		k := s.headers.get(r.name)
 		if k == nil {

@@ -13,11 +13,13 @@ import (
 // its own account.
 func TestBeginAndEndAllocateNothing(t *testing.T) {
 	c := Config{
-		NoInject: []string{"pay.example", "10.0.0.0/8"}, IgnorePaths: []string{"/health*"}, IgnoreAgents: []string{"kube-probe/*"},
+		NoInject: []string{"pay.example", "10.0.0.0/8"}, IgnorePaths: []string{"/health*"},
+		IgnoreAgents:  []string{"kube-probe/*"},
 		XSourceHeader: "X-Source", XSourceValue: "v", TagHeaders: []string{"X-Tenant"}, TagCookies: []string{"exp"},
 		FoldPaths: []string{"/shop/[a-z]+=>/shop/{shop}"},
 	}
-	all := w3cLine + b3Line + multi + uberLine + "tracestate: a=1\ntracestate: b=2\nX-Tenant: x\nCookie: a=b; exp=c\njaeger-debug-id: x\n"
+	all := w3cLine + b3Line + multi + uberLine +
+		"tracestate: a=1\ntracestate: b=2\nX-Tenant: x\nCookie: a=b; exp=c\njaeger-debug-id: x\n"
 	for name, head := range map[string]string{
 		"typical":        typical,
 		"no id":          get,

@@ -16,8 +16,8 @@ const (
 	uberDebug   = 2
 )
 
-// parseUber reads Jaeger's trace:span:parent:flags. Digits may be of either case and zeros on the left may be missing; the parent is
-// deprecated and only has to look like one. Some clients escape the colons (%3A); space takes the value without them.
+// parseUber reads Jaeger's trace:span:parent:flags. Digits may be of either case and zeros on the left may be missing; the
+// parent is deprecated and only has to look like one. Some clients escape the colons (%3A); space takes the value without them.
 func parseUber(v []byte, space *[maxUberDecoded]byte) (c spanContext, ok bool) {
 	if bytes.IndexByte(v, '%') >= 0 {
 		if v, ok = unescapeColons(v, space); !ok {
