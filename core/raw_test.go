@@ -3,6 +3,7 @@ package core
 import (
 	"io"
 	"net"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -74,5 +75,19 @@ func drainedBy(c *net.TCPConn, deadline time.Time) bool {
 // readAll reads c to its end, however it ends.
 func readAll(c net.Conn) string {
 	b, _ := io.ReadAll(c)
+	return string(b)
+}
+
+// head reads a head up to its empty line, and nothing behind it.
+func head(t *testing.T, c net.Conn) string {
+	t.Helper()
+	var b []byte
+	one := make([]byte, 1)
+	for !strings.HasSuffix(string(b), "\r\n\r\n") {
+		if _, err := c.Read(one); err != nil {
+			t.Fatalf("after %q: %v", b, err)
+		}
+		b = append(b, one[0])
+	}
 	return string(b)
 }

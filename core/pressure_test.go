@@ -1,0 +1,204 @@
+package core
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spanwire/spanwire/core/span"
+	"github.com/spanwire/spanwire/parsers"
+)
+
+// stated is what a session may hold for a slow receiver in one direction: one read, and an incomplete head of 64 KiB.
+const stated = readMax + 2*readMin
+
+// A side that does not read stops the other from sending: without the check of pending in pump the relay reads on and keeps all it gets.
+func TestSlowReceiverStopsTheSender(t *testing.T) {
+	for _, kind := range []string{"opaque", "http"} {
+		for _, d := range []parsers.Direction{parsers.ClientToServer, parsers.ServerToClient} {
+			t.Run(kind+" "+d.String(), func(t *testing.T) {
+				l := connect(t, Config{})
+				from, to := l.client, l.server
+				if kind == "opaque" {
+					l.send("\x00")
+					_ = mustRead(t, l.server, 1)
+				} else {
+					l.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n")
+					head(t, l.server)
+				}
+				if d == parsers.ServerToClient {
+					from, to = to, from
+					if kind == "http" {
+						l.reply("HTTP/1.1 200 OK\r\n\r\n")
+						head(t, l.client)
+					}
+				}
+				n := fill(t, from)
+				st := l.e.Stats()
+				if st.PendingBytes == 0 || st.PendingBytes > stated {
+					t.Fatalf("%d bytes pending, %d are stated", st.PendingBytes, stated)
+				}
+				// All of it arrives, in order, and the sender goes on.
+				done := make(chan error, 1)
+				go func() {
+					_, err := from.Write([]byte("the end"))
+					done <- err
+				}()
+				got := mustRead(t, to, int(n)+7)
+				if err := <-done; err != nil {
+					t.Fatal(err)
+				}
+				block := strings.Repeat("0123456789abcdef", 4096)
+				for at := 0; at < int(n); at += len(block) {
+					want := block[:min(len(block), int(n)-at)]
+					if got[at:at+len(want)] != want {
+						t.Fatalf("byte %d or later was changed", at)
+					}
+				}
+				if got[n:] != "the end" {
+					t.Fatalf("the end is %q", got[n:])
+				}
+				if st := l.e.Stats(); st.PendingBytes != 0 {
+					t.Errorf("%d bytes pending", st.PendingBytes)
+				}
+			})
+		}
+	}
+}
+
+// Many slow receivers at once: with more than pendingBudget pending, reads are small, so that the sum stays near the budget.
+func TestManySlowReceiversAreBounded(t *testing.T) {
+	up := newBackend(t)
+	e, addr := inboundTo(t, up.addr, Config{Disabled: true})
+	const n = 60
+	for range n {
+		c := dial(t, addr)
+		s := up.accept()
+		_ = s.SetReadBuffer(4096)
+		go func() {
+			_ = c.SetWriteDeadline(time.Now().Add(time.Second))
+			_, _ = c.Write(make([]byte, 16<<20))
+		}()
+	}
+	last := int64(-1)
+	eventually(t, "writers to block", func() bool {
+		time.Sleep(50 * time.Millisecond)
+		p := e.Stats().PendingBytes
+		same := p == last && p > 0
+		last = p
+		return same
+	})
+	if bound := int64(pendingBudget + n*readTight + readMax); last > bound {
+		t.Errorf("%d bytes pending, %d are allowed", last, bound)
+	}
+	if bufs := e.heapOfPending(); bufs > 2*(pendingBudget+n*readMin) {
+		t.Errorf("%d bytes of buffers", bufs)
+	}
+}
+
+// heapOfPending sums the capacities of the buffers behind pending bytes.
+func (e *Engine) heapOfPending() (n int64) {
+	for _, w := range e.workers {
+		done := make(chan struct{})
+		_ = w.loop.Post(func() {
+			for s := w.sessions; s != nil; s = s.nextSession {
+				n += int64(cap(s.flows[0].pending) + cap(s.flows[1].pending))
+			}
+			close(done)
+		})
+		<-done
+	}
+	return n
+}
+
+// A client that sends requests and reads no answer fills both directions. Nothing may be lost when it reads at last, and its reset must
+// end the session: without noticeFailure it is never seen.
+func TestPipeliningFloodWithoutAReader(t *testing.T) {
+	answer := "HTTP/1.1 200 OK\r\nContent-Length: 65536\r\n\r\n" + strings.Repeat("x", 65536)
+	flood := strings.Repeat(request, 80)
+	for _, how := range []string{"reads at last", "resets"} {
+		t.Run(how, func(t *testing.T) {
+			upstream := serve(t, func(c *net.TCPConn) {
+				for buf := make([]byte, len(request)); ; {
+					if _, err := io.ReadFull(c, buf); err != nil {
+						return
+					}
+					if _, err := io.WriteString(c, answer); err != nil {
+						return
+					}
+				}
+			})
+			e, addr := inboundTo(t, upstream, Config{})
+			c := dial(t, addr)
+			sent := 0
+			for {
+				_ = c.SetWriteDeadline(time.Now().Add(200 * time.Millisecond))
+				n, err := io.WriteString(c, flood)
+				sent += n
+				if err != nil {
+					break
+				}
+				if sent > 64<<20 {
+					t.Fatal("nothing stops the flood")
+				}
+			}
+			if how == "resets" {
+				reset(t, c)
+				noSessions(t, e)
+				return
+			}
+			_ = c.SetDeadline(time.Now().Add(testTimeout))
+			for range 200 {
+				_ = mustRead(t, c, len(answer))
+			}
+			reset(t, c)
+			noSessions(t, e)
+		})
+	}
+}
+
+// One session that moves as fast as it can must not keep the others on its loop waiting.
+func TestBulkFlowLetsOthersThrough(t *testing.T) {
+	sink := serve(t, func(c *net.TCPConn) { _, _ = io.Copy(io.Discard, c) })
+	echo := serve(t, func(c *net.TCPConn) { _, _ = io.Copy(c, c) })
+	e := startEngine(t, Config{Explicit: []Listen{
+		{Addr: "127.0.0.1:0", Upstream: sink}, {Addr: "127.0.0.1:0", Upstream: echo, Kind: span.Client}}})
+	bulk, ping := dial(t, e.Listeners()[0].Addr), dial(t, e.Listeners()[1].Addr)
+	stop := make(chan struct{})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		block := make([]byte, 4<<20)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				if _, err := bulk.Write(block); err != nil {
+					return
+				}
+			}
+		}
+	}()
+	eventually(t, "bulk to flow", func() bool { return e.Stats().Bytes[parsers.ClientToServer] > 16<<20 })
+	worst := time.Duration(0)
+	for i := range 50 {
+		begin := time.Now()
+		msg := fmt.Sprintf("\x00%03d", i)
+		mustWrite(t, ping, msg)
+		if got := mustRead(t, ping, 4); got != msg {
+			t.Fatal(got)
+		}
+		worst = max(worst, time.Since(begin))
+		runtime.Gosched()
+	}
+	close(stop)
+	<-done
+	if worst > time.Second {
+		t.Errorf("a round trip beside a bulk flow took %v", worst)
+	}
+}
