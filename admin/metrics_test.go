@@ -34,8 +34,8 @@ var (
 	labelPair   = regexp.MustCompile(`^([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\["\\n])*)"(,|$)`)
 )
 
-// parse is a strict reader of Prometheus' text format 0.0.4: HELP and TYPE before the samples, each family once and in one piece, no
-// series twice, histograms cumulative and with their +Inf bucket.
+// parse is a strict reader of Prometheus' text format 0.0.4: HELP and TYPE before the samples, each family once and in one piece,
+// no series twice, histograms cumulative and with their +Inf bucket.
 func parse(text string) (*parsed, error) {
 	p := &parsed{types: map[string]string{}}
 	if !strings.HasSuffix(text, "\n") {
@@ -125,7 +125,8 @@ func (p *parsed) sum(name string, labels ...string) (total float64) {
 
 // fakeRelay has another number in every counter.
 func fakeRelay() core.Stats {
-	st := core.Stats{Sessions: [2]int64{3, 4}, SessionsTotal: [2]uint64{13, 14}, Bytes: [2]uint64{1 << 40, 7}, Backoffs: 5, ConnectSpans: 6, PendingBytes: 8}
+	st := core.Stats{Sessions: [2]int64{3, 4}, SessionsTotal: [2]uint64{13, 14}, Bytes: [2]uint64{1 << 40, 7}, Backoffs: 5,
+		ConnectSpans: 6, PendingBytes: 8}
 	st.Requests[span.Server] = [core.NumStatusClasses]uint64{1, 0, 20, 3, 4, 5}
 	st.Requests[span.Client][2] = 9
 	st.Durations[span.Server].Counts[0] = 10
@@ -232,7 +233,8 @@ func TestExportAccountsBalance(t *testing.T) {
 		t.Errorf("recorded %v", recorded)
 	}
 	for _, exporter := range []string{"zipkin", "otlp"} {
-		got := p.get(t, "spanwire_spans_exported_total", "exporter", exporter) + p.sum("spanwire_spans_dropped_total", "exporter", exporter) +
+		got := p.get(t, "spanwire_spans_exported_total", "exporter", exporter) + p.sum("spanwire_spans_dropped_total", "exporter",
+			exporter) +
 			p.get(t, "spanwire_spans_queued", "exporter", exporter)
 		if got != recorded {
 			t.Errorf("%s: exported + dropped + queued = %v, recorded = %v", exporter, got, recorded)
@@ -245,8 +247,9 @@ func TestExportAccountsBalance(t *testing.T) {
 
 func TestProcessFigures(t *testing.T) {
 	p := metricsOf(t, Build{})
-	for name, low := range map[string]float64{"process_resident_memory_bytes": 1 << 20, "process_cpu_seconds_total": 0, "process_open_fds": 3,
-		"process_max_fds": 3, "go_goroutines": 1, "go_threads": 1, "go_memstats_alloc_bytes": 1} {
+	for name, low := range map[string]float64{"process_resident_memory_bytes": 1 << 20, "process_cpu_seconds_total": 0,
+		"process_open_fds": 3,
+		"process_max_fds":  3, "go_goroutines": 1, "go_threads": 1, "go_memstats_alloc_bytes": 1} {
 		if got := p.get(t, name); !(got >= low) {
 			t.Errorf("%s = %v, want at least %v", name, got, low)
 		}
@@ -259,7 +262,8 @@ func TestParserIsStrict(t *testing.T) {
 	if _, err := parse(head + "a{b=\"c\\\\\",d=\"\"} 1\n"); err != nil {
 		t.Errorf("good text: %v", err)
 	}
-	for _, text := range []string{"", "a 1\n", head + "a 1", head + "b 1\n", head + "a 1\na 1\n", head + "a{b=\"c\"d} 1\n", head + "a{b=\"c\",} 1\n", head + "a x\n", head + "a  1\n",
+	for _, text := range []string{"", "a 1\n", head + "a 1", head + "b 1\n", head + "a 1\na 1\n", head + "a{b=\"c\"d} 1\n", head +
+		"a{b=\"c\",} 1\n", head + "a x\n", head + "a  1\n",
 		head + "\n", head + head, "# TYPE a gauge\na 1\n", head + "a{b=\"c\"\"} 1\n", "# HELP a x\n# TYPE a counter\na 1\n"} {
 		if _, err := parse(text); err == nil {
 			t.Errorf("bad text is accepted: %q", text)

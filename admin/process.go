@@ -66,8 +66,8 @@ func cpuSeconds() float64 {
 	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
 }
 
-// openDescriptors counts the entries of /proc/self/fd, but the one that it opens for that. Since Linux 6.2 the size of the directory says
-// it at once.
+// openDescriptors counts the entries of /proc/self/fd, but the one that it opens for that. Since Linux 6.2 the size of the
+// directory says it at once.
 func openDescriptors() int64 {
 	d, err := os.Open("/proc/self/fd")
 	if err != nil {

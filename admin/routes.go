@@ -96,7 +96,8 @@ func respond(ctx *fasthttp.RequestCtx, status int, contentType, body string) {
 
 // index lists what there is.
 func index(ctx *fasthttp.RequestCtx) {
-	respond(ctx, fasthttp.StatusOK, typeText, "GET /healthz /readyz /metrics /config /loglevel /probe/tcp/PORT /debug/pprof/\nPOST /loglevel /drain /quitquitquit\n")
+	respond(ctx, fasthttp.StatusOK, typeText,
+		"GET /healthz /readyz /metrics /config /loglevel /probe/tcp/PORT /debug/pprof/\nPOST /loglevel /drain /quitquitquit\n")
 }
 
 // healthz says that the process is alive.
@@ -160,8 +161,8 @@ func (s *Server) quitNow(ctx *fasthttp.RequestCtx) {
 
 const probePath = "/probe/tcp/"
 
-// probe dials a port of the application. With inbound redirection a kubelet's own TCP probe would reach the sidecar, which accepts
-// even when the application is gone.
+// probe dials a port of the application. With inbound redirection a kubelet's own TCP probe would reach the sidecar, which
+// accepts even when the application is gone.
 func (s *Server) probe(ctx *fasthttp.RequestCtx) {
 	port, ok := parsePort(string(ctx.Path()[len(probePath):]))
 	addr, named := s.cfg.Probes[port]

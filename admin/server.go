@@ -1,5 +1,5 @@
-// Package admin is what an operator talks to: health and readiness, metrics, the effective settings, profiles, the log level, and the
-// end of the process. It has two listeners: the admin one answers everything, the metrics one only reads health and metrics.
+// Package admin is what an operator talks to: health and readiness, metrics, the effective settings, profiles, the log level, and
+// the end of the process. It has two listeners: the admin one answers everything, the metrics one only reads health and metrics.
 package admin
 
 import (

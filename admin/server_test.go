@@ -180,7 +180,8 @@ func TestProbesOfNamedPortsOnly(t *testing.T) {
 		c.Probes = map[uint16]string{port(up): up.Addr().String(), port(down): down.Addr().String()}
 	})
 	for path, want := range map[string]int{
-		fmt.Sprint(port(up)): 200, fmt.Sprint(port(down)): 503, "1": 404, "": 404, "0": 404, "x": 404, "99999": 404, fmt.Sprintf("%d/x", port(up)): 404,
+		fmt.Sprint(port(up)): 200, fmt.Sprint(port(down)): 503, "1": 404, "": 404, "0": 404, "x": 404, "99999": 404,
+		fmt.Sprintf("%d/x", port(up)): 404,
 	} {
 		if status, body, _ := ask(t, "GET", s.admin+"/probe/tcp/"+path, ""); status != want {
 			t.Errorf("probe %q: %d %q, want %d", path, status, body, want)
@@ -256,7 +257,8 @@ func TestBoundAddressIsAnError(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if _, err := New(Config{Metrics: l.Addr().String()}); err == nil || !strings.Contains(err.Error(), "metrics listener "+l.Addr().String()) {
+	if _, err := New(Config{Metrics: l.Addr().String()}); err == nil || !strings.Contains(err.Error(),
+		"metrics listener "+l.Addr().String()) {
 		t.Errorf("%v", err)
 	}
 }

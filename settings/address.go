@@ -5,8 +5,8 @@ import (
 	"net"
 )
 
-// AdminAddress returns where a sidecar with these variables can be asked whether it is ready: its admin listener, or its metrics listener
-// where that is off.
+// AdminAddress returns where a sidecar with these variables can be asked whether it is ready: its admin listener, or its metrics
+// listener where that is off.
 func AdminAddress(environ []string) (string, error) {
 	l := &loader{env: newEnvironment(environ), flags: NewFlags(), table: Table()}
 	l.entries = make([]Entry, len(l.table))

@@ -74,8 +74,8 @@ func (l *loader) checkPorts() error {
 	return nil
 }
 
-// Overlap reports whether two addresses to listen at cannot both be bound: they have the same port and the same IP address, or one is
-// the wildcard.
+// Overlap reports whether two addresses to listen at cannot both be bound: they have the same port and the same IP address, or
+// one is the wildcard.
 func Overlap(a, b string) bool {
 	hostA, portA, errA := net.SplitHostPort(a)
 	hostB, portB, errB := net.SplitHostPort(b)

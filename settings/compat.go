@@ -65,8 +65,8 @@ func (l *loader) netramesh() bool {
 	return values[0] == netramesh
 }
 
-// impliedCompat is the default of --compat: variables that only a deployment of Netramesh has speak for it, and Jaeger's do where no
-// OpenTelemetry variable says that the pod has moved on. Service links of Kubernetes say nothing.
+// impliedCompat is the default of --compat: variables that only a deployment of Netramesh has speak for it, and Jaeger's do where
+// no OpenTelemetry variable says that the pod has moved on. Service links of Kubernetes say nothing.
 func impliedCompat(l *loader) (values []string, origin string) {
 	telling := l.env.names("NETRA_")
 	for _, name := range []string{"HTTP_HEADER_TAG_MAP", "HTTP_COOKIE_TAG_MAP"} {
@@ -90,8 +90,10 @@ func impliedCompat(l *loader) (values []string, origin string) {
 // jaegerVariables are those of jaeger-client-go.
 var jaegerVariables = [...]string{
 	"JAEGER_SERVICE_NAME", "JAEGER_DISABLED", "JAEGER_RPC_METRICS", "JAEGER_TAGS", "JAEGER_SAMPLER_TYPE", "JAEGER_SAMPLER_PARAM",
-	"JAEGER_SAMPLER_MANAGER_HOST_PORT", "JAEGER_SAMPLING_ENDPOINT", "JAEGER_SAMPLER_MAX_OPERATIONS", "JAEGER_SAMPLER_REFRESH_INTERVAL",
-	"JAEGER_REPORTER_MAX_QUEUE_SIZE", "JAEGER_REPORTER_FLUSH_INTERVAL", "JAEGER_REPORTER_LOG_SPANS", "JAEGER_ENDPOINT", "JAEGER_USER",
+	"JAEGER_SAMPLER_MANAGER_HOST_PORT", "JAEGER_SAMPLING_ENDPOINT", "JAEGER_SAMPLER_MAX_OPERATIONS",
+	"JAEGER_SAMPLER_REFRESH_INTERVAL",
+	"JAEGER_REPORTER_MAX_QUEUE_SIZE", "JAEGER_REPORTER_FLUSH_INTERVAL", "JAEGER_REPORTER_LOG_SPANS", "JAEGER_ENDPOINT",
+	"JAEGER_USER",
 	"JAEGER_PASSWORD", "JAEGER_AGENT_HOST", "JAEGER_AGENT_PORT",
 }
 
@@ -236,7 +238,8 @@ func jaegerTags() compatible {
 	}}
 }
 
-// placeholder is what a replacement has and an expression does not: a name in braces (those of expressions hold numbers), or a group.
+// placeholder is what a replacement has and an expression does not: a name in braces (those of expressions hold numbers), or a
+// group.
 var placeholder = regexp.MustCompile(`\{[A-Za-z_]+\}|\$[0-9{]`)
 
 // netraFold reads the list of a fork of Netramesh, semicolons between its elements: expressions alone, or each followed by its

@@ -70,8 +70,8 @@ type cgroupMount struct {
 	v2          bool
 }
 
-// cgroupMounts finds the mounts in /proc/self/mountinfo (man 5 proc): root and mount point are fields 4 and 5, the type and the super
-// options stand behind the dash.
+// cgroupMounts finds the mounts in /proc/self/mountinfo (man 5 proc): root and mount point are fields 4 and 5, the type and the
+// super options stand behind the dash.
 func cgroupMounts(mountinfo []byte) []cgroupMount {
 	var mounts []cgroupMount
 	for lines := bufio.NewScanner(bytes.NewReader(mountinfo)); lines.Scan(); {

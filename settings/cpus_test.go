@@ -16,17 +16,24 @@ func TestCPUQuota(t *testing.T) {
 		files  map[string]string
 		want   float64
 	}{
-		{"v2, own namespace", "0::/\n", "30 20 0:26 / DIR ro - cgroup2 cgroup rw\n", map[string]string{"cpu.max": "50000 100000\n"}, 0.5},
+		{"v2, own namespace", "0::/\n", "30 20 0:26 / DIR ro - cgroup2 cgroup rw\n", map[string]string{"cpu.max": "50000 100000\n"},
+			0.5},
 		{"v2, no limit", "0::/\n", "30 20 0:26 / DIR ro - cgroup2 cgroup rw\n", map[string]string{"cpu.max": "max 100000\n"}, 0},
 		{"v2, the tighter limit is above", "0::/pod/app\n", "30 20 0:26 / DIR ro - cgroup2 cgroup rw\n",
 			map[string]string{"pod/cpu.max": "150000 100000", "pod/app/cpu.max": "400000 100000"}, 1.5},
-		{"v2, the host's path under a container's mount", "0::/../../pod\n", "30 20 0:26 / DIR ro - cgroup2 cgroup rw\n", map[string]string{"cpu.max": "200000 100000"}, 2},
+		{"v2, the host's path under a container's mount", "0::/../../pod\n", "30 20 0:26 / DIR ro - cgroup2 cgroup rw\n",
+			map[string]string{"cpu.max": "200000 100000"},
+			2},
 		{"v1", "4:cpu,cpuacct:/pod\n0::/\n", "31 20 0:27 / DIR ro shared:1 - cgroup cgroup rw,cpu,cpuacct\n",
 			map[string]string{"pod/cpu.cfs_quota_us": "25000\n", "pod/cpu.cfs_period_us": "100000\n"}, 0.25},
 		{"v1, root of the mount is the container", "4:cpu:/docker/x\n", "31 20 0:27 /docker/x DIR ro - cgroup cgroup rw,cpu\n",
 			map[string]string{"cpu.cfs_quota_us": "300000", "cpu.cfs_period_us": "100000"}, 3},
-		{"v1, no limit", "4:cpu:/\n", "31 20 0:27 / DIR ro - cgroup cgroup rw,cpu\n", map[string]string{"cpu.cfs_quota_us": "-1", "cpu.cfs_period_us": "100000"}, 0},
-		{"cpuset is another hierarchy", "4:cpuset:/\n", "31 20 0:27 / DIR ro - cgroup cgroup rw,cpuset\n", map[string]string{"cpu.cfs_quota_us": "1", "cpu.cfs_period_us": "100000"}, 0},
+		{"v1, no limit", "4:cpu:/\n", "31 20 0:27 / DIR ro - cgroup cgroup rw,cpu\n", map[string]string{"cpu.cfs_quota_us": "-1",
+			"cpu.cfs_period_us": "100000"},
+			0},
+		{"cpuset is another hierarchy", "4:cpuset:/\n", "31 20 0:27 / DIR ro - cgroup cgroup rw,cpuset\n",
+			map[string]string{"cpu.cfs_quota_us": "1", "cpu.cfs_period_us": "100000"},
+			0},
 		{"garbage", "x\n", "y - z\n31 20 0:27 / DIR ro - cgroup2 cgroup rw\n", map[string]string{"cpu.max": "a b c"}, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -54,7 +54,8 @@ func serviceLink(name, value string) bool {
 // linkShaped reports whether the name is one of those that Kubernetes makes for a Service, which are nobody's setting.
 func linkShaped(name, value string) bool {
 	return serviceLink(name, value) || strings.HasSuffix(name, "_SERVICE_HOST") || strings.HasSuffix(name, "_SERVICE_PORT") ||
-		strings.Contains(name, "_SERVICE_PORT_") || strings.Contains(name, "_PORT_") && (strings.Contains(name, "_TCP") || strings.Contains(name, "_UDP"))
+		strings.Contains(name, "_SERVICE_PORT_") || strings.Contains(name, "_PORT_") && (strings.Contains(name, "_TCP") ||
+		strings.Contains(name, "_UDP"))
 }
 
 // names returns the set variables that begin with one of the prefixes and are no service links, sorted.
@@ -147,8 +148,8 @@ func otelBoolean(name string) compatible {
 	}}
 }
 
-// otelPairs is a comma list of key=value with percent-encoding (W3C Baggage, as OpenTelemetry's lists of attributes and headers); an
-// entry that is no such pair is warned about and skipped. Values of secret variables stay out of the warning.
+// otelPairs is a comma list of key=value with percent-encoding (W3C Baggage, as OpenTelemetry's lists of attributes and headers);
+// an entry that is no such pair is warned about and skipped. Values of secret variables stay out of the warning.
 func otelPairs(secret bool, names ...string) compatible {
 	return compatible{names: names, read: func(e *environment) ([]string, string, error) {
 		for _, name := range names {

@@ -26,8 +26,8 @@ func (f *file) get(name string) (values []string, ok bool) {
 	return values, ok
 }
 
-// parseFile reads a configuration file. Scalars are taken as they are written, so that 1e3, 010 or off mean what they mean on a command
-// line. A key without a value is as good as absent: what is left when a list is commented out.
+// parseFile reads a configuration file. Scalars are taken as they are written, so that 1e3, 010 or off mean what they mean on a
+// command line. A key without a value is as good as absent: what is left when a list is commented out.
 func parseFile(path string, data []byte, table []Setting) (*file, error) {
 	parsed, err := parser.ParseBytes(data, 0)
 	if err != nil {
@@ -76,7 +76,8 @@ func parseFile(path string, data []byte, table []Setting) (*file, error) {
 // errShape: a value is built in a way that its setting does not take.
 var errShape = errors.New("a value of this shape is not allowed")
 
-// nodeValues returns what the value of a setting says; nil for no value, and an empty list for [] (which overrides what is weaker).
+// nodeValues returns what the value of a setting says; nil for no value, and an empty list for [] (which overrides what is
+// weaker).
 func nodeValues(node ast.Node, s *Setting) ([]string, error) {
 	switch n := node.(type) {
 	case *ast.NullNode:

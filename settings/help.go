@@ -55,7 +55,8 @@ func Markdown() string {
 		for _, n := range s.CompatibleVariables() {
 			names = append(names, "`"+n+"`")
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", escapePipes(s.Usage()), escapePipes(help), escapePipes(def), strings.Join(names, ", "))
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", escapePipes(s.Usage()), escapePipes(help), escapePipes(def), strings.Join(names,
+			", "))
 	}
 	return b.String()
 }

@@ -45,8 +45,8 @@ type loader struct {
 	table   []Setting
 }
 
-// Load collects the settings from flags, the environment ("NAME=value" strings) and the configuration file that either names. The error of a
-// value that is not allowed is one line that names the setting, the value and what is allowed.
+// Load collects the settings from flags, the environment ("NAME=value" strings) and the configuration file that either names. The
+// error of a value that is not allowed is one line that names the setting, the value and what is allowed.
 func Load(flags *Flags, environ []string) (*Loaded, error) {
 	l := &loader{env: newEnvironment(environ), flags: flags, table: Table()}
 	l.entries = make([]Entry, len(l.table))
@@ -237,8 +237,8 @@ func (l *loader) index(name string) int {
 	return i
 }
 
-// unknownVariables warns of SPANWIRE_* variables that are no setting: most likely a name mistyped. It is no error, since one pod's
-// variables may serve several programs.
+// unknownVariables warns of SPANWIRE_* variables that are no setting: most likely a name mistyped. It is no error, since one
+// pod's variables may serve several programs.
 func (l *loader) unknownVariables() {
 	for _, name := range l.env.names("SPANWIRE_") {
 		known := name == configVariable || slices.ContainsFunc(l.table, func(s Setting) bool { return s.Variable() == name })

@@ -13,12 +13,13 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// load runs Load with a command line, variables and the text of a configuration file ("" = none). --service-name is given unless a
-// test does it.
+// load runs Load with a command line, variables and the text of a configuration file ("" = none). --service-name is given unless
+// a test does it.
 func load(t *testing.T, args, environ []string, yaml string) (*Loaded, error) {
 	t.Helper()
 	flags := NewFlags()
-	app := &cli.App{Name: "x", Flags: flags.CLI(), Action: func(*cli.Context) error { return nil }, OnUsageError: func(_ *cli.Context, err error, _ bool) error { return err }}
+	app := &cli.App{Name: "x", Flags: flags.CLI(), Action: func(*cli.Context) error { return nil },
+		OnUsageError: func(_ *cli.Context, err error, _ bool) error { return err }}
 	if yaml != "" {
 		path := filepath.Join(t.TempDir(), "c.yaml")
 		if err := os.WriteFile(path, []byte(yaml), 0o600); err != nil {
@@ -144,119 +145,16 @@ func TestEverySettingHasEveryPlace(t *testing.T) {
 	}
 }
 
-func TestErrorLines(t *testing.T) {
-	missing := filepath.Join(t.TempDir(), "none")
-	for _, c := range []struct {
-		name          string
-		args, environ []string
-		yaml          string
-		want          string // the whole line; FILE is the configuration file
-	}{
-		{"flag", []string{"--loops", "x"}, nil, "", `--loops "x": want a whole number from 1 to 256`},
-		{"own variable", nil, []string{"SPANWIRE_LOOPS=0"}, "", `SPANWIRE_LOOPS "0": want a whole number from 1 to 256`},
-		{"file", nil, nil, "loops: many\n", `FILE: loops "many": want a whole number from 1 to 256`},
-		{"empty flag", []string{"--loops", ""}, nil, "", `--loops "": want a whole number from 1 to 256`},
-		{"unknown key", nil, nil, "lops: 1\n", `FILE line 1: unknown key "lops": want one of ` + namesOf(Table())},
-		{"key twice", nil, nil, "loops: 1\nloops: 2\n", `FILE: want YAML: [2:1] mapping key "loops" already defined at [1:1]`},
-		{"no YAML", nil, nil, "loops: [1\n", `FILE: want YAML: [1:8] sequence end token ']' not found`},
-		{"no mapping", nil, nil, "- loops\n", `FILE: want a mapping of setting names to values`},
-		{"two documents", nil, nil, "loops: 1\n---\nloops: 2\n", `FILE: want one YAML document, not 2`},
-		{"list for one", nil, nil, "loops: [1, 2]\n", `FILE line 1: loops: a value of this shape is not allowed; want a whole number from 1 to 256`},
-		{"mapping for one", nil, nil, "loops: {a: 1}\n", `FILE line 1: loops: a value of this shape is not allowed; want a whole number from 1 to 256`},
-		{"no file", []string{"--config", missing}, nil, "", `--config "` + missing + `": want a readable file: no such file or directory`},
-		{"no file by variable", nil, []string{"SPANWIRE_CONFIG=" + missing}, "", `SPANWIRE_CONFIG "` + missing + `": want a readable file: no such file or directory`},
-		{"unknown exporter", []string{"--exporter", "zipkin,kafka"}, nil, "", `--exporter "kafka": want jaeger, zipkin, otlp, log, separated by commas, or none`},
-		{"none with another", []string{"--exporter", "none,log"}, nil, "", `--exporter "none,log": none goes with no other exporter; want jaeger, zipkin, otlp, log, separated by commas, or none`},
-		{"no exporter", []string{"--exporter", ","}, nil, "", `--exporter "": want jaeger, zipkin, otlp, log, separated by commas, or none`},
-		{"compatible port", nil, []string{"NETRA_PORT=abc"}, "", `NETRA_PORT "abc": want a port, 0 to 65535`},
-		{"compatible number", nil, []string{"JAEGER_REPORTER_MAX_QUEUE_SIZE=-1"}, "", `JAEGER_REPORTER_MAX_QUEUE_SIZE (--export-queue) "-1": want a whole number of spans from 1 to 10000000`},
-		{"compatible duration", nil, []string{"NETRA_TRACING_CONTEXT_EXPIRATION_MILLISECONDS=5s"}, "", `NETRA_TRACING_CONTEXT_EXPIRATION_MILLISECONDS "5s": want milliseconds, a whole number from 1`},
-		{"compatible level", nil, []string{"NETRA_LOGGER_LEVEL=loud"}, "", `NETRA_LOGGER_LEVEL "loud": want debug, info, warning, error or fatal`},
-		{"sampler type", nil, []string{"JAEGER_SAMPLER_TYPE=remote"}, "", `JAEGER_SAMPLER_TYPE "remote": want const, probabilistic or ratelimiting`},
-		{"sampler parameter", nil, []string{"JAEGER_SAMPLER_TYPE=probabilistic", "JAEGER_SAMPLER_PARAM=2"}, "", `JAEGER_SAMPLER_PARAM "2": want a number from 0, to 1 for probabilistic`},
-		{"tags", nil, []string{"JAEGER_TAGS=a=b,c"}, "", `JAEGER_TAGS "c": want key=value, separated by commas`},
-		{"agent host", nil, []string{"JAEGER_AGENT_HOST=a b"}, "", `JAEGER_AGENT_HOST "a b": want a host name or an IP address`},
-		{"gRPC", nil, []string{"OTEL_EXPORTER_OTLP_PROTOCOL=grpc"}, "", `OTEL_EXPORTER_OTLP_PROTOCOL "grpc": want http/protobuf (port 4318)`},
-		{"sampler", []string{"--sampler", "ratio=2"}, nil, "", `--sampler "ratio=2": want always, never, ratio=F with F from 0 to 1, or rate=N with N new traces a second`},
-		{"listen", []string{"--listen", "14956"}, nil, "", `--listen "14956": want an address to listen at, [IP]:PORT (port 0 for any free one), or off`},
-		{"inbound without upstream", []string{"--inbound", ":80"}, nil, "", `--inbound ":80": want [IP]:PORT=HOST:PORT (the first port may be 0)`},
-		{"inbound upstream", []string{"--inbound", ":80=app"}, nil, "", `--inbound ":80=app": the part after = is no HOST:PORT; want [IP]:PORT=HOST:PORT (the first port may be 0)`},
-		{"upstream port 0", []string{"--outbound", ":80=app:0"}, nil, "", `--outbound ":80=app:0": the part after = is no HOST:PORT; want [IP]:PORT=HOST:PORT (the first port may be 0)`},
-		{"fold", []string{"--fold-path", "/(x"}, nil, "", "--fold-path \"/(x\": missing closing ): `/(x`; want REGEXP or REGEXP=>REPLACEMENT, RE2 syntax"},
-		{"password hidden", []string{"--jaeger-endpoint", "http://u:secret@h:1/x"}, nil, "", `--jaeger-endpoint "http://u:***@h:1/x": want http(s)://HOST:PORT/v1/traces, http(s)://HOST:PORT/api/traces or udp://HOST:PORT`},
-		{"broken password hidden", []string{"--zipkin-endpoint", "http://u:sec/ret@h:1"}, nil, "", `--zipkin-endpoint "http://u:***@h:1": want http(s)://HOST[:PORT][/PATH]`},
-		{"header hidden", []string{"--export-header", "secret"}, nil, "", `--export-header "***": want NAME=VALUE with the name of a header`},
-		{"header value hidden", []string{"--export-header", "a b=secret"}, nil, "", `--export-header "a b=***": want NAME=VALUE with the name of a header`},
-		{"unreadable file", []string{"--export-ca", missing}, nil, "", `--export-ca "` + missing + `": no such file or directory; want a readable file`},
-		{"certificate alone", []string{"--export-cert", "/dev/null"}, nil, "", `--export-cert "/dev/null", --export-key "": want both or none`},
-		{"one port twice", []string{"--listen", ":5", "--admin", "127.0.0.1:5"}, nil, "", `--admin "127.0.0.1:5": want another port than --listen ":5"`},
-		{"no listener", []string{"--listen", "off"}, nil, "", `--listen "off": want an address, or an --inbound or --outbound listener`},
-		{"source without value", []string{"--x-source-header", "X-S"}, nil, "", `--x-source-header "X-S", --x-source-value "": want both or none`},
-		{"boolean", nil, []string{"SPANWIRE_DISABLED=maybe"}, "", `SPANWIRE_DISABLED "maybe": want true or false`},
-		{"compatible boolean", nil, []string{"JAEGER_DISABLED=maybe"}, "", `JAEGER_DISABLED (--disabled) "maybe": want true or false`},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			_, err := named(t, c.args, c.environ, c.yaml)
-			if err == nil {
-				t.Fatal("no error")
-			}
-			got := err.Error()
-			if c.yaml != "" {
-				if i := strings.Index(got, "c.yaml"); i >= 0 {
-					got = "FILE" + got[i+len("c.yaml"):]
-				}
-			}
-			if got != c.want {
-				t.Errorf("got  %s\nwant %s", got, c.want)
-			}
-			if strings.ContainsAny(got, "\n\r") {
-				t.Error("more than one line")
-			}
-		})
-	}
-	if _, err := load(t, nil, nil, ""); err == nil || !strings.HasPrefix(err.Error(), `--service-name "": want a name`) {
-		t.Errorf("without a service name: %v", err)
-	}
-}
-
-func TestOpenTelemetryValuesAreWarnedAbout(t *testing.T) {
-	for _, c := range []struct {
-		name, environ, setting, warning string
-		values                          []string
-	}{
-		{"propagators", "OTEL_PROPAGATORS=baggage,b3,xray", "propagators", `OTEL_PROPAGATORS: "baggage" is not known here, skipped`, []string{"b3"}},
-		{"no known propagator", "OTEL_PROPAGATORS=baggage", "propagators", `OTEL_PROPAGATORS: "baggage" is not known here, skipped`, propagators[:]},
-		{"exporter", "OTEL_TRACES_EXPORTER=console", "exporter", `OTEL_TRACES_EXPORTER: "console" is not known here, skipped`, []string{"jaeger"}},
-		{"sampler", "OTEL_TRACES_SAMPLER=xray", "sampler", `OTEL_TRACES_SAMPLER "xray": not known here, skipped`, []string{"always"}},
-		{"endpoint", "OTEL_EXPORTER_ZIPKIN_ENDPOINT=here", "zipkin-endpoint", `OTEL_EXPORTER_ZIPKIN_ENDPOINT (--zipkin-endpoint) "here": want http(s)://HOST[:PORT][/PATH]; skipped`, []string{"http://localhost:9411/api/v2/spans"}},
-		{"timeout", "OTEL_EXPORTER_OTLP_TIMEOUT=10s", "export-timeout", `OTEL_EXPORTER_OTLP_TIMEOUT "10s": want milliseconds, a whole number from 1; skipped`, []string{"10s"}},
-		{"boolean", "OTEL_SDK_DISABLED=1", "disabled", `OTEL_SDK_DISABLED "1": want true or false, taken as false`, []string{"false"}},
-		{"attributes", "OTEL_RESOURCE_ATTRIBUTES=a=b%20c,d", "resource", `OTEL_RESOURCE_ATTRIBUTES: entry 2, "d", skipped: want key=value, percent-encoded`, []string{"a=b c"}},
-		{"headers", "OTEL_EXPORTER_OTLP_HEADERS=a=b,secret", "export-header", `OTEL_EXPORTER_OTLP_HEADERS: entry 2, "***", skipped: want key=value, percent-encoded`, []string{"a=***"}},
-		{"protocol", "OTEL_EXPORTER_OTLP_PROTOCOL=http/json", "exporter", `OTEL_EXPORTER_OTLP_PROTOCOL "http/json": not spoken here, http/protobuf is used`, []string{"jaeger"}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			l, err := named(t, nil, []string{c.environ}, "")
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !slices.Contains(l.Warnings, c.warning) {
-				t.Errorf("warnings %q lack %q", l.Warnings, c.warning)
-			}
-			if e := entry(t, l, c.setting); !slices.Equal(e.Values, c.values) {
-				t.Errorf("%s = %v, want %v", c.setting, e, c.values)
-			}
-		})
-	}
-}
-
 func TestServiceLinksAreIgnoredWithOneLine(t *testing.T) {
-	l, err := named(t, nil, []string{"NETRA_PORT=tcp://10.0.0.1:14956", "NETRA_PORT_14956_TCP=tcp://10.0.0.1:14956", "NETRA_SERVICE_HOST=10.0.0.1",
-		"JAEGER_AGENT_PORT=tcp://10.0.0.2:6831", "JAEGER_SERVICE_PORT_HTTP=80", "SPANWIRE_PORT=tcp://10.0.0.3:80", "SPANWIRE_SERVICE_HOST=10.0.0.3"}, "")
+	l, err := named(t, nil, []string{"NETRA_PORT=tcp://10.0.0.1:14956", "NETRA_PORT_14956_TCP=tcp://10.0.0.1:14956",
+		"NETRA_SERVICE_HOST=10.0.0.1",
+		"JAEGER_AGENT_PORT=tcp://10.0.0.2:6831", "JAEGER_SERVICE_PORT_HTTP=80", "SPANWIRE_PORT=tcp://10.0.0.3:80",
+		"SPANWIRE_SERVICE_HOST=10.0.0.3"}, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{`NETRA_PORT "tcp://10.0.0.1:14956" is a Kubernetes service link, ignored`, `JAEGER_AGENT_PORT "tcp://10.0.0.2:6831" is a Kubernetes service link, ignored`}
+	want := []string{`NETRA_PORT "tcp://10.0.0.1:14956" is a Kubernetes service link, ignored`,
+		`JAEGER_AGENT_PORT "tcp://10.0.0.2:6831" is a Kubernetes service link, ignored`}
 	slices.Sort(l.Warnings)
 	slices.Sort(want)
 	if !slices.Equal(l.Warnings, want) {
@@ -299,7 +197,8 @@ func TestCompatImplication(t *testing.T) {
 			if e := entry(t, l, "compat"); cfg.Netramesh != c.want || e.Origin != c.origin {
 				t.Errorf("netramesh %v from %q, want %v from %q", cfg.Netramesh, e.Origin, c.want, c.origin)
 			}
-			if got := cfg.Naming == "netra" && cfg.TagSchema == "netra" && cfg.Fold == "off" && cfg.Propagators[0] == "jaeger" && len(cfg.Propagators) == 4 &&
+			if got := cfg.Naming == "netra" && cfg.TagSchema == "netra" && cfg.Fold == "off" && cfg.Propagators[0] == "jaeger" &&
+				len(cfg.Propagators) == 4 &&
 				cfg.XSourceHeader == "X-Source" && cfg.XSourceValue == "netra"; got != c.want {
 				t.Errorf("defaults of Netramesh: %v, want %v: %+v", got, c.want, cfg)
 			}
@@ -309,11 +208,15 @@ func TestCompatImplication(t *testing.T) {
 
 // TestNetrameshDeployment sets what a deployment of Netramesh sets.
 func TestNetrameshDeployment(t *testing.T) {
-	l, err := load(t, []string{"--service-name", "shop"}, []string{"NETRA_LOGGER_LEVEL=fatal", "NETRA_PORT=15956", "NETRA_PPROF_PORT=15957",
-		"NETRA_PROMETHEUS_PORT=15958", "NETRA_TRACING_CONTEXT_EXPIRATION_MILLISECONDS=7000", "NETRA_HTTP_PORTS=80, 8080", "NETRA_HTTP_REQUEST_ID_HEADER_NAME=X-Id",
+	l, err := load(t, []string{"--service-name", "shop"}, []string{"NETRA_LOGGER_LEVEL=fatal", "NETRA_PORT=15956",
+		"NETRA_PPROF_PORT=15957",
+		"NETRA_PROMETHEUS_PORT=15958", "NETRA_TRACING_CONTEXT_EXPIRATION_MILLISECONDS=7000", "NETRA_HTTP_PORTS=80, 8080",
+		"NETRA_HTTP_REQUEST_ID_HEADER_NAME=X-Id",
 		"NETRA_HTTP_X_SOURCE_HEADER_NAME=X-From", "NETRA_HTTP_X_SOURCE_VALUE=shop", "NETRA_HTTP_TRACING_IGNORED_PATHS=/health,/ping",
-		"NETRA_HTTP_TRACING_FOLD_PATHS=/u/[0-9]+;/u/{id};/[a-zA-Z0-9]{24};", "HTTP_HEADER_TAG_MAP=x-user:user,x-shop:shop", "HTTP_COOKIE_TAG_MAP=u:user",
-		"JAEGER_AGENT_HOST=agent", "JAEGER_SAMPLER_TYPE=const", "JAEGER_SAMPLER_PARAM=1", "JAEGER_TAGS=zone=${ZONE:a},dc=${DC:b}", "ZONE=z",
+		"NETRA_HTTP_TRACING_FOLD_PATHS=/u/[0-9]+;/u/{id};/[a-zA-Z0-9]{24};", "HTTP_HEADER_TAG_MAP=x-user:user,x-shop:shop",
+		"HTTP_COOKIE_TAG_MAP=u:user",
+		"JAEGER_AGENT_HOST=agent", "JAEGER_SAMPLER_TYPE=const", "JAEGER_SAMPLER_PARAM=1", "JAEGER_TAGS=zone=${ZONE:a},dc=${DC:b}",
+		"ZONE=z",
 		"NETRA_HTTP_ROUTING_ENABLED=true"}, "")
 	if err != nil {
 		t.Fatal(err)
@@ -321,12 +224,16 @@ func TestNetrameshDeployment(t *testing.T) {
 	c := l.Config
 	type want = []string
 	for name, pair := range map[string][2]any{
-		"listen": {c.Listen, ":15956"}, "admin": {c.Admin, "127.0.0.1:15957"}, "metrics": {c.Metrics, ":15958"}, "any path": {c.MetricsAnyPath, true},
-		"join": {c.JoinTTL, 7 * time.Second}, "ports": {c.HTTPPorts, []uint16{80, 8080}}, "id": {c.RequestIDHeader, "X-Id"},
+		"listen": {c.Listen, ":15956"}, "admin": {c.Admin, "127.0.0.1:15957"}, "metrics": {c.Metrics, ":15958"},
+		"any path": {c.MetricsAnyPath, true},
+		"join":     {c.JoinTTL, 7 * time.Second}, "ports": {c.HTTPPorts, []uint16{80, 8080}}, "id": {c.RequestIDHeader, "X-Id"},
 		"source": {c.XSourceHeader + ": " + c.XSourceValue, "X-From: shop"}, "ignored": {c.IgnorePaths, want{"/health", "/ping"}},
-		"fold": {c.FoldPaths, want{"/u/[0-9]+=>/u/{id}", "/[a-zA-Z0-9]{24}"}}, "headers": {c.TagHeaders, want{"x-user:user", "x-shop:shop"}},
-		"cookies": {c.TagCookies, want{"u:user"}}, "endpoint": {c.JaegerEndpoint, "udp://agent:6831"}, "exporters": {c.Exporters, want{"jaeger"}},
-		"sampler": {c.Sampler.String(), "always"}, "resource": {c.Resource, []Pair{{"zone", "z"}, {"dc", "b"}}}, "level": {c.LogLevel.String(), "ERROR"},
+		"fold": {c.FoldPaths, want{"/u/[0-9]+=>/u/{id}", "/[a-zA-Z0-9]{24}"}}, "headers": {c.TagHeaders, want{"x-user:user",
+			"x-shop:shop"}},
+		"cookies": {c.TagCookies, want{"u:user"}}, "endpoint": {c.JaegerEndpoint, "udp://agent:6831"}, "exporters": {c.Exporters,
+			want{"jaeger"}},
+		"sampler": {c.Sampler.String(), "always"}, "resource": {c.Resource, []Pair{{"zone", "z"}, {"dc", "b"}}},
+		"level": {c.LogLevel.String(), "ERROR"},
 	} {
 		if diff := cmp.Diff(pair[1], pair[0]); diff != "" {
 			t.Errorf("%s: %s", name, diff)
@@ -368,7 +275,9 @@ func TestEndpointsChooseExporters(t *testing.T) {
 		{"OpenTelemetry's choice", nil, []string{"OTEL_TRACES_EXPORTER=zipkin", "OTEL_EXPORTER_OTLP_ENDPOINT=http://o"}, "zipkin"},
 		{"Zipkin", []string{"--zipkin-endpoint", "http://z"}, nil, "zipkin"},
 		{"flag before variable", []string{"--zipkin-endpoint", "http://z"}, []string{"OTEL_EXPORTER_OTLP_ENDPOINT=http://o"}, "zipkin"},
-		{"the first of other programs' variables", nil, []string{"OTEL_EXPORTER_ZIPKIN_ENDPOINT=http://z", "OTEL_EXPORTER_OTLP_ENDPOINT=http://o", "JAEGER_AGENT_HOST=h"}, "otlp"},
+		{"the first of other programs' variables", nil, []string{"OTEL_EXPORTER_ZIPKIN_ENDPOINT=http://z",
+			"OTEL_EXPORTER_OTLP_ENDPOINT=http://o", "JAEGER_AGENT_HOST=h"},
+			"otlp"},
 		{"all flags", []string{"--zipkin-endpoint", "http://z", "--jaeger-endpoint", "udp://j:1"}, nil, "zipkin,jaeger"},
 		{"several kinds", []string{"--exporter", "zipkin,otlp", "--exporter", "log"}, nil, "zipkin,otlp,log"},
 	} {
@@ -392,7 +301,8 @@ func TestEndpointForms(t *testing.T) {
 		{"", "OTEL_EXPORTER_OTLP_ENDPOINT=https://o:1 OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=http://t/x", otlpOf, "http://t/x"},
 		{"", "JAEGER_AGENT_PORT=7000", jaegerOf, "udp://localhost:7000"},
 		{"", "JAEGER_AGENT_HOST=::1", jaegerOf, "udp://[::1]:6831"},
-		{"", "JAEGER_ENDPOINT=http://j:14268/api/traces?format=jaeger.thrift JAEGER_AGENT_HOST=h", jaegerOf, "http://j:14268/api/traces?format=jaeger.thrift"},
+		{"", "JAEGER_ENDPOINT=http://j:14268/api/traces?format=jaeger.thrift JAEGER_AGENT_HOST=h", jaegerOf,
+			"http://j:14268/api/traces?format=jaeger.thrift"},
 	} {
 		l, err := named(t, strings.Fields(c.args), strings.Fields(c.environ), "")
 		if err != nil {
@@ -407,7 +317,8 @@ func otlpOf(c Config) string   { return c.OTLPEndpoint }
 func jaegerOf(c Config) string { return c.JaegerEndpoint }
 
 func TestExplicitListenersSwitchOthersOff(t *testing.T) {
-	l, err := named(t, []string{"--inbound", "localhost:0=app:80", "--outbound", ":0=db.example:81", "--inbound", "[::1]:0=[::1]:82"}, nil, "")
+	l, err := named(t, []string{"--inbound", "localhost:0=app:80", "--outbound", ":0=db.example:81", "--inbound",
+		"[::1]:0=[::1]:82"}, nil, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -440,8 +351,10 @@ join-ttl: 3s
 		t.Fatal(err)
 	}
 	c := l.Config
-	if c.ServiceName != "shop" || c.Loops != 1 || c.Metrics != "" || c.Disabled || !slices.Equal(c.Exporters, []string{"zipkin", "log"}) ||
-		!slices.Equal(c.Resource, []Pair{{"zone", "a"}, {"team", "b"}}) || !slices.Equal(c.IgnorePaths, []string{"/health", "/with,comma"}) ||
+	if c.ServiceName != "shop" || c.Loops != 1 || c.Metrics != "" || c.Disabled || !slices.Equal(c.Exporters, []string{"zipkin",
+		"log"}) ||
+		!slices.Equal(c.Resource, []Pair{{"zone", "a"}, {"team", "b"}}) || !slices.Equal(c.IgnorePaths, []string{"/health",
+		"/with,comma"}) ||
 		!slices.Equal(c.FoldPaths, []string{"/a;b=>/x"}) || c.TagHeaders != nil || c.JoinTTL != 3*time.Second {
 		t.Errorf("%+v", c)
 	}
@@ -458,11 +371,13 @@ func TestServiceNameWithinResource(t *testing.T) {
 }
 
 func TestSecretsAreMasked(t *testing.T) {
-	l, err := named(t, []string{"--export-header", "Authorization=Bearer secret", "--jaeger-endpoint", "https://me:secret@j/v1/traces"}, nil, "")
+	l, err := named(t, []string{"--export-header", "Authorization=Bearer secret", "--jaeger-endpoint",
+		"https://me:secret@j/v1/traces"}, nil, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := fmt.Sprint(l.Entries); strings.Contains(got, "secret") || !strings.Contains(got, "Authorization=***") || !strings.Contains(got, "https://me:***@j/v1/traces") {
+	if got := fmt.Sprint(l.Entries); strings.Contains(got, "secret") || !strings.Contains(got, "Authorization=***") ||
+		!strings.Contains(got, "https://me:***@j/v1/traces") {
 		t.Error(got)
 	}
 	if !slices.Equal(l.Config.ExportHeaders, []Pair{{"Authorization", "Bearer secret"}}) {
@@ -490,7 +405,8 @@ func TestHeaderFile(t *testing.T) {
 		t.Errorf("%v %v", l, err)
 	}
 	write("X-Scope: t\nsecret\n")
-	if _, err := named(t, []string{"--export-header-file", path}, nil, ""); err == nil || !strings.Contains(err.Error(), "line 2 is no header") || strings.Contains(err.Error(), "secret") {
+	if _, err := named(t, []string{"--export-header-file", path}, nil, ""); err == nil || !strings.Contains(err.Error(),
+		"line 2 is no header") || strings.Contains(err.Error(), "secret") {
 		t.Errorf("%v", err)
 	}
 }

@@ -1,5 +1,6 @@
-// Package settings holds the settings of `spanwire run`: each is declared once, in Table, and that row yields its flag, its variables,
-// its key in the configuration file, its default, its help text, its row in docs/settings.md and its entry in GET /config.
+// Package settings holds the settings of `spanwire run`: each is declared once, in Table, and that row yields its flag, its
+// variables, its key in the configuration file, its default, its help text, its row in docs/settings.md and its entry in GET
+// /config.
 //
 // A value comes from the first of: the flag, SPANWIRE_<FLAG_NAME>, the configuration file, the compatible variables in the order
 // of the row, the default. Load does that once, at the start.
@@ -72,7 +73,8 @@ type Setting struct {
 	defaultNote string
 	// compatible are the variables of other programs, in the order in which they count.
 	compatible []compatible
-	// set parses values into c, all of them or, with an error, none. Values are trimmed and not empty; a single setting gets exactly one.
+	// set parses values into c, all of them or, with an error, none. Values are trimmed and not empty; a single setting gets exactly
+	// one.
 	set func(c *Config, values []string) error
 	// secret: values are masked wherever they are shown.
 	secret bool

@@ -133,8 +133,8 @@ func setExporters(c *Config, values []string) error {
 // endpointSettings are the settings that choose an exporter when nothing names one, in the order in which they count.
 var endpointSettings = [...]string{"otlp", "zipkin", "jaeger"}
 
-// exporterByEndpoint is the default of --exporter. Endpoints from the strongest place count: there all of them, since somebody wrote them
-// for this program; of other programs' variables the first, which may be left from a time before.
+// exporterByEndpoint is the default of --exporter. Endpoints from the strongest place count: there all of them, since somebody
+// wrote them for this program; of other programs' variables the first, which may be left from a time before.
 func exporterByEndpoint(l *loader) (values []string, origin string) {
 	strongest := rankDefault
 	for _, kind := range endpointSettings {

@@ -46,8 +46,8 @@ func start(args, environ []string, stdout, stderr io.Writer) int {
 // oneLine makes s one line; what comes from libraries may be several.
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
-// newApp builds the table of commands. `run` is what happens without one, so its flags are the application's too; both collect into
-// one set, and `spanwire --x run --y` has both.
+// newApp builds the table of commands. `run` is what happens without one, so its flags are the application's too; both collect
+// into one set, and `spanwire --x run --y` has both.
 func newApp(environ []string, stdout, stderr io.Writer) *cli.App {
 	flags := settings.NewFlags()
 	runIt := func(c *cli.Context) error { return run(c, flags, environ, stderr) }
@@ -65,7 +65,8 @@ func newApp(environ []string, stdout, stderr io.Writer) *cli.App {
 		// Whoever calls start decides about the exit.
 		ExitErrHandler: func(*cli.Context, error) {},
 		Commands: []*cli.Command{
-			{Name: "run", Usage: "relay and trace; what happens without a command", Flags: flags.CLI(), Action: runIt, CustomHelpTemplate: literal(runHelp())},
+			{Name: "run", Usage: "relay and trace; what happens without a command", Flags: flags.CLI(), Action: runIt,
+				CustomHelpTemplate: literal(runHelp())},
 			waitCommand(environ),
 			versionCommand(),
 		},

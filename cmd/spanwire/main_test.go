@@ -25,7 +25,8 @@ func platform() string { return runtime.GOOS + "/" + runtime.GOARCH }
 
 func TestVersion(t *testing.T) {
 	out, stderr, code := once(t, nil, "version")
-	if want := "spanwire 1.2.3\ncommit abc\n" + runtime.Version() + "\n" + platform() + "\n"; out != want || stderr != "" || code != 0 {
+	if want := "spanwire 1.2.3\ncommit abc\n" + runtime.Version() + "\n" + platform() + "\n"; out != want || stderr != "" ||
+		code != 0 {
 		t.Errorf("%q %q %d, want %q", out, stderr, code, want)
 	}
 }
@@ -46,17 +47,22 @@ func TestUsageErrorsAreOneLineAndCodeTwo(t *testing.T) {
 		{"flag without value", nil, []string{"run", "--loops"}, "spanwire: flag needs an argument: -loops"},
 		{"unknown command", nil, []string{"walk"}, `spanwire: "walk" is no command`},
 		{"argument of run", nil, []string{"run", "fast"}, `spanwire: "fast" is no command`},
-		{"flags before another command", nil, []string{"--loops", "1", "wait"}, "spanwire: --loops stands before a command that does not take it"},
+		{"flags before another command", nil, []string{"--loops", "1", "wait"},
+			"spanwire: --loops stands before a command that does not take it"},
 		{"value", nil, append(named, "--loops", "0"), `spanwire: --loops "0": want a whole number from 1 to 256`},
 		{"variable", []string{"SPANWIRE_LOOPS=x"}, named, `spanwire: SPANWIRE_LOOPS "x": want a whole number from 1 to 256`},
 		{"compatible variable", []string{"NETRA_PORT=x"}, named, `spanwire: NETRA_PORT "x": want a port, 0 to 65535`},
 		{"file", nil, append(named, "--config", bad), "spanwire: " + bad + ` line 1: unknown key "lops": want one of`},
-		{"gRPC", []string{"OTEL_EXPORTER_OTLP_PROTOCOL=grpc"}, named, `spanwire: OTEL_EXPORTER_OTLP_PROTOCOL "grpc": want http/protobuf (port 4318)`},
-		{"what only tracing knows", nil, append(named, "--request-id-header", "Host"), "spanwire: trace settings: request-id-header \"Host\""},
-		{"no certificate", nil, append(named, "--listen", "127.0.0.1:0", "--zipkin-endpoint", "https://z", "--export-ca", "/dev/null"), `spanwire: --zipkin-endpoint: --export-ca "/dev/null"`},
+		{"gRPC", []string{"OTEL_EXPORTER_OTLP_PROTOCOL=grpc"}, named,
+			`spanwire: OTEL_EXPORTER_OTLP_PROTOCOL "grpc": want http/protobuf (port 4318)`},
+		{"what only tracing knows", nil, append(named, "--request-id-header", "Host"),
+			"spanwire: trace settings: request-id-header \"Host\""},
+		{"no certificate", nil, append(named, "--listen", "127.0.0.1:0", "--zipkin-endpoint", "https://z", "--export-ca", "/dev/null"),
+			`spanwire: --zipkin-endpoint: --export-ca "/dev/null"`},
 		{"wait: time", nil, []string{"wait", "--timeout", "soon"}, `spanwire: invalid value "soon" for flag -timeout`},
 		{"wait: address", nil, []string{"wait", "--address", "here"}, `spanwire: --address "here": want HOST:PORT`},
-		{"wait: nowhere to ask", []string{"SPANWIRE_ADMIN=off", "SPANWIRE_METRICS=off"}, []string{"wait"}, `spanwire: --address "": want HOST:PORT`},
+		{"wait: nowhere to ask", []string{"SPANWIRE_ADMIN=off", "SPANWIRE_METRICS=off"}, []string{"wait"},
+			`spanwire: --address "": want HOST:PORT`},
 		{"version with argument", nil, []string{"version", "please"}, `spanwire: "please" is no command`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -70,9 +76,11 @@ func TestUsageErrorsAreOneLineAndCodeTwo(t *testing.T) {
 
 func TestPortInUseIsCodeOne(t *testing.T) {
 	p := beside(t, application(t), "--exporter", "none")
-	for _, args := range [][]string{{"--listen", p.inbound}, {"--listen", "127.0.0.1:0", "--admin", p.inbound}, {"--listen", "127.0.0.1:0", "--admin", "off", "--metrics", p.inbound}} {
+	for _, args := range [][]string{{"--listen", p.inbound}, {"--listen", "127.0.0.1:0", "--admin", p.inbound}, {"--listen",
+		"127.0.0.1:0", "--admin", "off", "--metrics", p.inbound}} {
 		_, stderr, code := once(t, nil, append([]string{"--service-name", "x", "--admin", "off", "--metrics", "off"}, args...)...)
-		if code != 1 || !strings.HasPrefix(stderr, "spanwire: start: ") || !strings.Contains(stderr, p.inbound) || !strings.Contains(stderr, "in use") {
+		if code != 1 || !strings.HasPrefix(stderr, "spanwire: start: ") || !strings.Contains(stderr, p.inbound) ||
+			!strings.Contains(stderr, "in use") {
 			t.Errorf("%q: code %d, %q", args, code, stderr)
 		}
 	}
@@ -87,10 +95,12 @@ func TestWait(t *testing.T) {
 		t.Errorf("address by variable: %d %q", code, stderr)
 	}
 	p.request("POST", p.admin, "/drain", "")
-	if _, stderr, code := once(t, nil, "wait", "--address", p.admin, "--timeout", "100ms"); code != 1 || !strings.Contains(stderr, "not ready") {
+	if _, stderr, code := once(t, nil, "wait", "--address", p.admin, "--timeout", "100ms"); code != 1 || !strings.Contains(stderr,
+		"not ready") {
 		t.Errorf("draining sidecar: %d %q", code, stderr)
 	}
-	if _, stderr, code := once(t, nil, "wait", "--address", closedPort(t), "--timeout", "100ms"); code != 1 || !strings.Contains(stderr, "no sidecar was ready") {
+	if _, stderr, code := once(t, nil, "wait", "--address", closedPort(t), "--timeout", "100ms"); code != 1 ||
+		!strings.Contains(stderr, "no sidecar was ready") {
 		t.Errorf("no sidecar: %d %q", code, stderr)
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// collectAt is the growth of the heap, in per cent, at which it is collected: the runtime's minimum of 4 MiB shrinks with it to 1 MiB. A
-// relay allocates nothing per request, so collections stay rare.
+// collectAt is the growth of the heap, in per cent, at which it is collected: the runtime's minimum of 4 MiB shrinks with it to 1
+// MiB. A relay allocates nothing per request, so collections stay rare.
 const collectAt = 25
 
 // tuneCollector makes the heap small. A GOGC of the environment wins; GOMEMLIMIT works as ever.
@@ -23,8 +23,9 @@ func tuneCollector() {
 	}
 }
 
-// releaseStartMemory gives back what only the start needed: the free heap, and the pages of the program itself that parsing settings
-// and building the parts touched, more than half of them. The kernel maps a page again, from its cache, when it is used again.
+// releaseStartMemory gives back what only the start needed: the free heap, and the pages of the program itself that parsing
+// settings and building the parts touched, more than half of them. The kernel maps a page again, from its cache, when it is used
+// again.
 func releaseStartMemory() {
 	debug.FreeOSMemory()
 	smaps, err := os.Open("/proc/self/smaps")
@@ -44,8 +45,8 @@ func releaseStartMemory() {
 // mapping is a part of the address space.
 type mapping struct{ start, length uintptr }
 
-// cleanMappings reads /proc/self/smaps (man 5 proc_pid_smaps) and returns the read-only mappings of the file self whose pages are all
-// the file's: none was written to, by a dynamic loader or a debugger, since "Anonymous" is 0.
+// cleanMappings reads /proc/self/smaps (man 5 proc_pid_smaps) and returns the read-only mappings of the file self whose pages are
+// all the file's: none was written to, by a dynamic loader or a debugger, since "Anonymous" is 0.
 func cleanMappings(smaps io.Reader, self string) []mapping {
 	var found []mapping
 	var current mapping
@@ -77,8 +78,8 @@ func readOnlyMapping(f []string, self string) (m mapping, ok bool) {
 	return mapping{start: uintptr(from), length: uintptr(to - from)}, true
 }
 
-// forget drops the mapping's pages from this process (man 2 madvise). For a private mapping of a file that was not written to, they
-// are the file's, and come back unchanged.
+// forget drops the mapping's pages from this process (man 2 madvise). For a private mapping of a file that was not written to,
+// they are the file's, and come back unchanged.
 func forget(start, length uintptr) {
 	// Safety: the range is a mapping of the program itself, which exists as long as the process, and is not read here.
 	_ = unix.Madvise(unsafe.Slice((*byte)(*(*unsafe.Pointer)(unsafe.Pointer(&start))), length), unix.MADV_DONTNEED)

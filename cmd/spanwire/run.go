@@ -99,7 +99,8 @@ func (s *sidecar) build(loaded *settings.Loaded, level *slog.LevelVar) error {
 // engineConfig translates the settings for the engine.
 func (s *sidecar) engineConfig() (core.Config, error) {
 	c := s.cfg
-	ec := core.Config{Loops: c.Loops, Transparent: c.Listen, DialTimeout: c.DialTimeout, HTTPPorts: c.HTTPPorts, Disabled: c.Disabled, Log: s.log}
+	ec := core.Config{Loops: c.Loops, Transparent: c.Listen, DialTimeout: c.DialTimeout, HTTPPorts: c.HTTPPorts,
+		Disabled: c.Disabled, Log: s.log}
 	for _, l := range c.Explicit {
 		kind := span.Server
 		if l.Outbound {
@@ -113,8 +114,9 @@ func (s *sidecar) engineConfig() (core.Config, error) {
 	var err error
 	ec.Trace, err = trace.NewShared(trace.Config{
 		RequestIDHeader: c.RequestIDHeader, Propagators: c.Propagators, Sampler: c.Sampler, JoinTTL: c.JoinTTL, JoinSize: c.JoinSize,
-		Naming: c.Naming, NoInject: c.NoInject, MaxOperations: c.MaxOperations, IgnorePaths: c.IgnorePaths, IgnoreAgents: c.IgnoreAgents,
-		FoldPaths: c.FoldPaths, Fold: c.Fold, XSourceHeader: c.XSourceHeader, XSourceValue: c.XSourceValue,
+		Naming: c.Naming, NoInject: c.NoInject, MaxOperations: c.MaxOperations, IgnorePaths: c.IgnorePaths,
+		IgnoreAgents: c.IgnoreAgents,
+		FoldPaths:    c.FoldPaths, Fold: c.Fold, XSourceHeader: c.XSourceHeader, XSourceValue: c.XSourceValue,
 		TagHeaders: c.TagHeaders, TagCookies: c.TagCookies,
 	})
 	if err != nil {
@@ -199,8 +201,8 @@ func (s *sidecar) requestQuit() {
 	}
 }
 
-// probes are the ports of the application that may be dialled: those of the settings at the loopback address, and the upstreams of
-// inbound listeners where they are.
+// probes are the ports of the application that may be dialled: those of the settings at the loopback address, and the upstreams
+// of inbound listeners where they are.
 func probes(c *settings.Config) map[uint16]string {
 	m := map[uint16]string{}
 	for _, p := range c.ProbePorts {

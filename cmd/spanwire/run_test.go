@@ -22,7 +22,10 @@ import (
 // application is the service beside the sidecar: it answers with the request's traceparent.
 func application(t *testing.T) string {
 	t.Helper()
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Header.Get("Traceparent")) }))
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w,
+			r.Header.Get("Traceparent"))
+	}))
 	t.Cleanup(s.Close)
 	return s.Listener.Addr().String()
 }
@@ -46,7 +49,8 @@ func collector(t *testing.T) (endpoint string, spans *atomic.Int64) {
 // beside starts a sidecar in explicit mode with an admin listener.
 func beside(t *testing.T, app string, args ...string) *process {
 	t.Helper()
-	return launch(t, nil, append([]string{"--service-name", "svc", "--inbound", "127.0.0.1:0=" + app, "--admin", "127.0.0.1:0"}, args...)...)
+	return launch(t, nil, append([]string{"--service-name", "svc", "--inbound", "127.0.0.1:0=" + app, "--admin", "127.0.0.1:0"},
+		args...)...)
 }
 
 func TestRelaysTracesExportsAndEnds(t *testing.T) {
@@ -59,7 +63,8 @@ func TestRelaysTracesExportsAndEnds(t *testing.T) {
 		}
 	}
 	start := p.log.String()
-	for _, want := range []string{"version=1.2.3", "service=svc", `inbound="127.0.0.1:`, `outbound="127.0.0.1:`, "metrics=off", `exporters="zipkin ` + endpoint + ` (chosen by zipkin-endpoint)"`,
+	for _, want := range []string{"version=1.2.3", "service=svc", `inbound="127.0.0.1:`, `outbound="127.0.0.1:`, "metrics=off",
+		`exporters="zipkin ` + endpoint + ` (chosen by zipkin-endpoint)"`,
 		`sampler="always (default)"`, `propagators="tracecontext,b3,b3multi,jaeger (default)"`} {
 		if !strings.Contains(start, want) {
 			t.Errorf("the start line lacks %s", want)
@@ -135,7 +140,11 @@ func TestDrainRelaysUntilSessionsEnd(t *testing.T) {
 	k := hold(t, p.inbound)
 	k.ask(t)
 	p.signal(syscall.SIGTERM)
-	p.await("it to be not ready", func() bool { status, body := p.get(p.admin, "/readyz"); return status == 503 && body == "draining\n" })
+	p.await("it to be not ready", func() bool {
+		status, body := p.get(p.admin, "/readyz")
+		return status == 503 &&
+			body == "draining\n"
+	})
 	if status, _ := p.get(p.admin, "/healthz"); status != 200 {
 		t.Errorf("healthz while draining: %d", status)
 	}
@@ -193,7 +202,8 @@ func TestHangupIsIgnoredWithOneLine(t *testing.T) {
 func TestControlOverHTTP(t *testing.T) {
 	app := application(t)
 	p := beside(t, app, "--exporter", "none", "--export-header", "k=hidden")
-	if status, body := p.get(p.admin, "/config"); status != 200 || strings.Contains(body, "hidden") || !strings.Contains(body, `"k=***"`) {
+	if status, body := p.get(p.admin, "/config"); status != 200 || strings.Contains(body, "hidden") || !strings.Contains(body,
+		`"k=***"`) {
 		t.Errorf("configuration: %d %s", status, body)
 	}
 	_, port, _ := net.SplitHostPort(app)
@@ -230,7 +240,8 @@ func TestMetricsOfARunningProcess(t *testing.T) {
 		return "none"
 	}
 	p.await("the account to balance", func() bool {
-		return metric(`spanwire_spans_exported_total{exporter="zipkin"}`) == "1" && metric(`spanwire_spans_queued{exporter="zipkin"}`) == "0"
+		return metric(`spanwire_spans_exported_total{exporter="zipkin"}`) == "1" &&
+			metric(`spanwire_spans_queued{exporter="zipkin"}`) == "0"
 	})
 	for series, want := range map[string]string{
 		"spanwire_spans_recorded_total": "1", `spanwire_requests_total{side="inbound",status_class="2xx"}`: "1",
@@ -261,8 +272,10 @@ func TestDisabledRelaysOnly(t *testing.T) {
 // TestNetrameshEnvironment starts with the variables of a deployment of Netramesh, two of its ports the same.
 func TestNetrameshEnvironment(t *testing.T) {
 	_, port, _ := net.SplitHostPort(closedPort(t))
-	p := launch(t, []string{"NETRA_PORT=0", "NETRA_PPROF_PORT=" + port, "NETRA_PROMETHEUS_PORT=" + port, "JAEGER_AGENT_HOST=127.0.0.1"}, "--service-name", "svc")
-	for _, want := range []string{`compat="netramesh (implied by NETRA_`, "udp://127.0.0.1:6831", `propagators="jaeger,tracecontext`, "transparent="} {
+	p := launch(t, []string{"NETRA_PORT=0", "NETRA_PPROF_PORT=" + port, "NETRA_PROMETHEUS_PORT=" + port,
+		"JAEGER_AGENT_HOST=127.0.0.1"}, "--service-name", "svc")
+	for _, want := range []string{`compat="netramesh (implied by NETRA_`, "udp://127.0.0.1:6831",
+		`propagators="jaeger,tracecontext`, "transparent="} {
 		if !strings.Contains(p.log.String(), want) {
 			t.Errorf("the start line lacks %s", want)
 		}
@@ -281,7 +294,8 @@ func TestLogReaderThatLeaves(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(binary, "--service-name", "svc", "--inbound", "127.0.0.1:0="+application(t), "--admin", "off", "--exporter", "none")
+	cmd := exec.Command(binary, "--service-name", "svc", "--inbound", "127.0.0.1:0="+application(t), "--admin", "off",
+		"--exporter", "none")
 	cmd.Env, cmd.Stderr = environment(), w
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -76,7 +76,8 @@ func waitReady(address string, timeout time.Duration) error {
 	}
 }
 
-// askReady asks GET /readyz once. The request is written by hand: one line to send and one to read are no reason to link an HTTP client.
+// askReady asks GET /readyz once. The request is written by hand: one line to send and one to read are no reason to link an HTTP
+// client.
 func askReady(address string) error {
 	conn, err := net.DialTimeout("tcp", address, askTimeout)
 	if err != nil {

@@ -1,0 +1,155 @@
+package settings
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestErrorLines(t *testing.T) {
+	missing := filepath.Join(t.TempDir(), "none")
+	for _, c := range []struct {
+		name          string
+		args, environ []string
+		yaml          string
+		want          string // the whole line; FILE is the configuration file
+	}{
+		{"flag", []string{"--loops", "x"}, nil, "", `--loops "x": want a whole number from 1 to 256`},
+		{"own variable", nil, []string{"SPANWIRE_LOOPS=0"}, "", `SPANWIRE_LOOPS "0": want a whole number from 1 to 256`},
+		{"file", nil, nil, "loops: many\n", `FILE: loops "many": want a whole number from 1 to 256`},
+		{"empty flag", []string{"--loops", ""}, nil, "", `--loops "": want a whole number from 1 to 256`},
+		{"unknown key", nil, nil, "lops: 1\n", `FILE line 1: unknown key "lops": want one of ` + namesOf(Table())},
+		{"key twice", nil, nil, "loops: 1\nloops: 2\n", `FILE: want YAML: [2:1] mapping key "loops" already defined at [1:1]`},
+		{"no YAML", nil, nil, "loops: [1\n", `FILE: want YAML: [1:8] sequence end token ']' not found`},
+		{"no mapping", nil, nil, "- loops\n", `FILE: want a mapping of setting names to values`},
+		{"two documents", nil, nil, "loops: 1\n---\nloops: 2\n", `FILE: want one YAML document, not 2`},
+		{"list for one", nil, nil, "loops: [1, 2]\n",
+			`FILE line 1: loops: a value of this shape is not allowed; want a whole number from 1 to 256`},
+		{"mapping for one", nil, nil, "loops: {a: 1}\n",
+			`FILE line 1: loops: a value of this shape is not allowed; want a whole number from 1 to 256`},
+		{"no file", []string{"--config", missing}, nil, "",
+			`--config "` + missing + `": want a readable file: no such file or directory`},
+		{"no file by variable", nil, []string{"SPANWIRE_CONFIG=" + missing}, "",
+			`SPANWIRE_CONFIG "` + missing + `": want a readable file: no such file or directory`},
+		{"unknown exporter", []string{"--exporter", "zipkin,kafka"}, nil, "",
+			`--exporter "kafka": want jaeger, zipkin, otlp, log, separated by commas, or none`},
+		{"none with another", []string{"--exporter", "none,log"}, nil, "",
+			`--exporter "none,log": none goes with no other exporter; want jaeger, zipkin, otlp, log, separated by commas, or none`},
+		{"no exporter", []string{"--exporter", ","}, nil, "",
+			`--exporter "": want jaeger, zipkin, otlp, log, separated by commas, or none`},
+		{"compatible port", nil, []string{"NETRA_PORT=abc"}, "", `NETRA_PORT "abc": want a port, 0 to 65535`},
+		{"compatible number", nil, []string{"JAEGER_REPORTER_MAX_QUEUE_SIZE=-1"}, "",
+			`JAEGER_REPORTER_MAX_QUEUE_SIZE (--export-queue) "-1": want a whole number of spans from 1 to 10000000`},
+		{"compatible duration", nil, []string{"NETRA_TRACING_CONTEXT_EXPIRATION_MILLISECONDS=5s"}, "",
+			`NETRA_TRACING_CONTEXT_EXPIRATION_MILLISECONDS "5s": want milliseconds, a whole number from 1`},
+		{"compatible level", nil, []string{"NETRA_LOGGER_LEVEL=loud"}, "",
+			`NETRA_LOGGER_LEVEL "loud": want debug, info, warning, error or fatal`},
+		{"sampler type", nil, []string{"JAEGER_SAMPLER_TYPE=remote"}, "",
+			`JAEGER_SAMPLER_TYPE "remote": want const, probabilistic or ratelimiting`},
+		{"sampler parameter", nil, []string{"JAEGER_SAMPLER_TYPE=probabilistic", "JAEGER_SAMPLER_PARAM=2"}, "",
+			`JAEGER_SAMPLER_PARAM "2": want a number from 0, to 1 for probabilistic`},
+		{"tags", nil, []string{"JAEGER_TAGS=a=b,c"}, "", `JAEGER_TAGS "c": want key=value, separated by commas`},
+		{"agent host", nil, []string{"JAEGER_AGENT_HOST=a b"}, "", `JAEGER_AGENT_HOST "a b": want a host name or an IP address`},
+		{"gRPC", nil, []string{"OTEL_EXPORTER_OTLP_PROTOCOL=grpc"}, "",
+			`OTEL_EXPORTER_OTLP_PROTOCOL "grpc": want http/protobuf (port 4318)`},
+		{"sampler", []string{"--sampler", "ratio=2"}, nil, "",
+			`--sampler "ratio=2": want always, never, ratio=F with F from 0 to 1, or rate=N with N new traces a second`},
+		{"listen", []string{"--listen", "14956"}, nil, "",
+			`--listen "14956": want an address to listen at, [IP]:PORT (port 0 for any free one), or off`},
+		{"inbound without upstream", []string{"--inbound", ":80"}, nil, "",
+			`--inbound ":80": want [IP]:PORT=HOST:PORT (the first port may be 0)`},
+		{"inbound upstream", []string{"--inbound", ":80=app"}, nil, "",
+			`--inbound ":80=app": the part after = is no HOST:PORT; want [IP]:PORT=HOST:PORT (the first port may be 0)`},
+		{"upstream port 0", []string{"--outbound", ":80=app:0"}, nil, "",
+			`--outbound ":80=app:0": the part after = is no HOST:PORT; want [IP]:PORT=HOST:PORT (the first port may be 0)`},
+		{"fold", []string{"--fold-path", "/(x"}, nil, "",
+			"--fold-path \"/(x\": missing closing ): `/(x`; want REGEXP or REGEXP=>REPLACEMENT, RE2 syntax"},
+		{"password hidden", []string{"--jaeger-endpoint", "http://u:secret@h:1/x"}, nil, "",
+			`--jaeger-endpoint "http://u:***@h:1/x": want http(s)://HOST:PORT/v1/traces, http(s)://HOST:PORT/api/traces or udp://HOST:PORT`},
+		{"broken password hidden", []string{"--zipkin-endpoint", "http://u:sec/ret@h:1"}, nil, "",
+			`--zipkin-endpoint "http://u:***@h:1": want http(s)://HOST[:PORT][/PATH]`},
+		{"header hidden", []string{"--export-header", "secret"}, nil, "",
+			`--export-header "***": want NAME=VALUE with the name of a header`},
+		{"header value hidden", []string{"--export-header", "a b=secret"}, nil, "",
+			`--export-header "a b=***": want NAME=VALUE with the name of a header`},
+		{"unreadable file", []string{"--export-ca", missing}, nil, "",
+			`--export-ca "` + missing + `": no such file or directory; want a readable file`},
+		{"certificate alone", []string{"--export-cert", "/dev/null"}, nil, "",
+			`--export-cert "/dev/null", --export-key "": want both or none`},
+		{"one port twice", []string{"--listen", ":5", "--admin", "127.0.0.1:5"}, nil, "",
+			`--admin "127.0.0.1:5": want another port than --listen ":5"`},
+		{"no listener", []string{"--listen", "off"}, nil, "",
+			`--listen "off": want an address, or an --inbound or --outbound listener`},
+		{"source without value", []string{"--x-source-header", "X-S"}, nil, "",
+			`--x-source-header "X-S", --x-source-value "": want both or none`},
+		{"boolean", nil, []string{"SPANWIRE_DISABLED=maybe"}, "", `SPANWIRE_DISABLED "maybe": want true or false`},
+		{"compatible boolean", nil, []string{"JAEGER_DISABLED=maybe"}, "", `JAEGER_DISABLED (--disabled) "maybe": want true or false`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := named(t, c.args, c.environ, c.yaml)
+			if err == nil {
+				t.Fatal("no error")
+			}
+			got := err.Error()
+			if c.yaml != "" {
+				if i := strings.Index(got, "c.yaml"); i >= 0 {
+					got = "FILE" + got[i+len("c.yaml"):]
+				}
+			}
+			if got != c.want {
+				t.Errorf("got  %s\nwant %s", got, c.want)
+			}
+			if strings.ContainsAny(got, "\n\r") {
+				t.Error("more than one line")
+			}
+		})
+	}
+	if _, err := load(t, nil, nil, ""); err == nil || !strings.HasPrefix(err.Error(), `--service-name "": want a name`) {
+		t.Errorf("without a service name: %v", err)
+	}
+}
+
+func TestOpenTelemetryValuesAreWarnedAbout(t *testing.T) {
+	for _, c := range []struct {
+		name, environ, setting, warning string
+		values                          []string
+	}{
+		{"propagators", "OTEL_PROPAGATORS=baggage,b3,xray", "propagators", `OTEL_PROPAGATORS: "baggage" is not known here, skipped`,
+			[]string{"b3"}},
+		{"no known propagator", "OTEL_PROPAGATORS=baggage", "propagators", `OTEL_PROPAGATORS: "baggage" is not known here, skipped`,
+			propagators[:]},
+		{"exporter", "OTEL_TRACES_EXPORTER=console", "exporter", `OTEL_TRACES_EXPORTER: "console" is not known here, skipped`,
+			[]string{"jaeger"}},
+		{"sampler", "OTEL_TRACES_SAMPLER=xray", "sampler", `OTEL_TRACES_SAMPLER "xray": not known here, skipped`, []string{"always"}},
+		{"endpoint", "OTEL_EXPORTER_ZIPKIN_ENDPOINT=here", "zipkin-endpoint",
+			`OTEL_EXPORTER_ZIPKIN_ENDPOINT (--zipkin-endpoint) "here": want http(s)://HOST[:PORT][/PATH]; skipped`,
+			[]string{"http://localhost:9411/api/v2/spans"}},
+		{"timeout", "OTEL_EXPORTER_OTLP_TIMEOUT=10s", "export-timeout",
+			`OTEL_EXPORTER_OTLP_TIMEOUT "10s": want milliseconds, a whole number from 1; skipped`,
+			[]string{"10s"}},
+		{"boolean", "OTEL_SDK_DISABLED=1", "disabled", `OTEL_SDK_DISABLED "1": want true or false, taken as false`, []string{"false"}},
+		{"attributes", "OTEL_RESOURCE_ATTRIBUTES=a=b%20c,d", "resource",
+			`OTEL_RESOURCE_ATTRIBUTES: entry 2, "d", skipped: want key=value, percent-encoded`,
+			[]string{"a=b c"}},
+		{"headers", "OTEL_EXPORTER_OTLP_HEADERS=a=b,secret", "export-header",
+			`OTEL_EXPORTER_OTLP_HEADERS: entry 2, "***", skipped: want key=value, percent-encoded`,
+			[]string{"a=***"}},
+		{"protocol", "OTEL_EXPORTER_OTLP_PROTOCOL=http/json", "exporter",
+			`OTEL_EXPORTER_OTLP_PROTOCOL "http/json": not spoken here, http/protobuf is used`,
+			[]string{"jaeger"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l, err := named(t, nil, []string{c.environ}, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Contains(l.Warnings, c.warning) {
+				t.Errorf("warnings %q lack %q", l.Warnings, c.warning)
+			}
+			if e := entry(t, l, c.setting); !slices.Equal(e.Values, c.values) {
+				t.Errorf("%s = %v, want %v", c.setting, e, c.values)
+			}
+		})
+	}
+}
