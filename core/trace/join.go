@@ -2,7 +2,6 @@ package trace
 
 import (
 	"hash/maphash"
-	"math/bits"
 	"sync"
 
 	"github.com/spanwire/spanwire/core/span"
@@ -17,77 +16,93 @@ func joinable(id []byte) bool { return len(id) > 0 && len(id) <= maxJoinID }
 // joinTable remembers inbound requests by their id, for the outbound requests that they cause. It is the one structure that
 // loops share: sharded by the hash of the id, each shard with a lock that is held for some tens of nanoseconds.
 //
+// A shard is set-associative, as a processor's cache is: an id belongs to one set of eight places, whose bookkeeping is one cache
+// line. With tens of thousands of ids nothing of the table is in a cache, and this costs two misses where lists and chains cost
+// eight. Shards begin with one set and double while they would have to forget ids too early, so memory follows use.
+//
 // The table holds no ids, only seeded 128-bit hashes, so entries are of one size and nobody can choose colliding ids.
 type joinTable struct {
 	seeds  [2]maphash.Seed
-	ttl    int64 // ns
+	ttl    uint32 // ticks
 	mask   uint64
 	shards []joinShard
 }
 
-// joinKey is the hash of an id.
+// joinKey is the hash of an id. hi chooses the shard, lo the set and the tag.
 type joinKey struct{ hi, lo uint64 }
 
-// joinRef names an entry. The zero value names none. An entry that was evicted and used again has another generation.
-type joinRef struct{ shard, slot, gen uint32 }
-
-// joinEntry is one inbound request. Slots are numbered from 1; 0 is none.
-type joinEntry struct {
-	key  joinKey
-	ctx  spanContext
-	used int64  // monotonic ns of the last use; counts once the request has ended
-	gen  uint32 // grows each time the slot is given back
-	// inFlight counts the requests in flight of this id; it is kept at the newest only. 0: the request has ended.
-	inFlight uint32
-	chain    uint32 // next in the bucket; only the newest of an id is in it. For a free slot: the next free one
-	newer    uint32 // of the same id, in flight
-	older    uint32
-	before   uint32 // in the list of live or of ended entries
-	after    uint32
-	ended    bool
+// joinRef names the entry of one request. The zero value names none.
+type joinRef struct {
+	key joinKey
+	seq uint32 // of the shard, never 0
 }
 
-// joinList is a doubly linked list of entries, oldest first.
-type joinList struct{ first, last uint32 }
+// joinWays is the number of places of a set: as many as one cache line of bookkeeping holds.
+const joinWays = 8
 
-// joinChunk is how entries are allocated: as they are needed, in one piece of some KiB, and never moved.
-const joinChunk = 32
+// joinState says what a place holds.
+type joinState uint8
 
-// joinShard is one part of the table. All slots are in exactly one of: live, ended, free.
-type joinShard struct {
-	mu      sync.Mutex
-	buckets []uint32 // slots, by the low bits of key.lo; a power of two long
-	chunks  [][]joinEntry
-	size    uint32 // slots ever used
-	max     uint32
-	free    uint32
-	live    joinList // in flight, oldest request first
-	ended   joinList // had their response, least recently used first
-	ids     int      // distinct ids: entries in buckets
-	evicted uint64   // entries dropped before their time
-	_       [64]byte // keep the next shard's lock off this cache line
-}
-
-// maxJoinShards and minShardSize bound the number of shards: enough that two loops seldom meet, not so many that the bound of a
-// shard is far from the average.
 const (
-	maxJoinShards = 64
-	minShardSize  = 256
+	joinFree  joinState = iota
+	joinLive            // a request in flight
+	joinEnded           // one that had its response
 )
 
-// init sets the bounds. Nothing is allocated for entries yet.
+// joinSet is eight places. The first 64 bytes say all that is needed to choose one.
+type joinSet struct {
+	tags   [joinWays]uint8 // some bits of the key
+	states [joinWays]joinState
+	used   [joinWays]uint32 // tick of the beginning of a live request, of the last use of an ended one
+	_      [64 - 6*joinWays]byte
+	places [joinWays]joinEntry
+}
+
+// joinSame is how many requests of one id have places of their own. A service that is called twenty times at once under one id would
+// drive everybody else out of the set; which of the twenty a call belongs to is ambiguous anyway.
+const joinSame = 4
+
+// joinEntry is one inbound request.
+type joinEntry struct {
+	key joinKey
+	ctx spanContext
+	// seq is the request's number; 0 when it has ended and the entry stands for hidden ones only.
+	seq uint32
+	// hidden counts requests in flight of the same id, begun earlier, that have no place of their own.
+	hidden uint32
+}
+
+// joinShard is one part of the table.
+type joinShard struct {
+	mu      sync.Mutex
+	sets    []joinSet // a power of two of them
+	max     int       // sets at most
+	seq     uint32    // the last request's
+	evicted uint64    // requests forgotten before their time
+	_       [64]byte  // keep the next shard's lock off this cache line
+}
+
+const (
+	// maxJoinShards is enough that two loops seldom meet.
+	maxJoinShards = 64
+	// joinTickShift makes a tick of 2^20 ns, about a millisecond: 32 bits last for 52 days, and ages are differences.
+	joinTickShift = 20
+)
+
+// joinTick converts monotonic ns.
+func joinTick(mono int64) uint32 { return uint32(mono >> joinTickShift) }
+
+// init sets the bounds: room for at least size ids. Nothing is allocated for entries yet.
 func (j *joinTable) init(size int, ttl int64) {
-	n := 1
-	for n < maxJoinShards && size/(2*n) >= minShardSize {
-		n *= 2
+	sets := 1
+	for sets*joinWays < size {
+		sets *= 2
 	}
+	n := min(sets, maxJoinShards)
 	j.seeds = [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}
-	j.ttl, j.mask, j.shards = ttl, uint64(n-1), make([]joinShard, n)
+	j.ttl, j.mask, j.shards = max(joinTick(ttl), 1), uint64(n-1), make([]joinShard, n)
 	for i := range j.shards {
-		j.shards[i].max = uint32(size / n)
-		if i < size%n {
-			j.shards[i].max++
-		}
+		j.shards[i].max = sets / n
 	}
 }
 
@@ -96,230 +111,226 @@ func (j *joinTable) key(id []byte) joinKey {
 	return joinKey{hi: maphash.Bytes(j.seeds[0], id), lo: maphash.Bytes(j.seeds[1], id)}
 }
 
-// publish enters an inbound request that is in flight from now on. The ref is given back by release.
-func (j *joinTable) publish(key joinKey, ctx *spanContext, mono int64) joinRef {
-	i := key.hi & j.mask
-	s := &j.shards[i]
-	s.mu.Lock()
-	slot := s.find(key)
-	if slot != 0 && s.at(slot).ended {
-		// An id that is used again: the request that is in flight counts, not the one that had its response.
-		s.unlist(&s.ended, slot)
-		s.list(&s.live, slot)
-		s.at(slot).inFlight = 1
-	} else {
-		slot = s.take(mono, j.ttl)
-		s.at(slot).key = key
-		s.enter(slot)
+// tag is the part of the key that a set's first line holds; it is independent of the set's number.
+func (k joinKey) tag() uint8 { return uint8(k.lo >> 56) }
+
+// set returns the set that key belongs to; nil while the shard has none, which is until its first request.
+func (s *joinShard) set(key joinKey) *joinSet {
+	if len(s.sets) == 0 {
+		return nil
 	}
-	e := s.at(slot)
-	e.ctx, e.ended = *ctx, false
-	ref := joinRef{shard: uint32(i), slot: slot, gen: e.gen}
+	return &s.sets[key.lo&uint64(len(s.sets)-1)]
+}
+
+// publish enters an inbound request that is in flight from now on. The ref is given back by release. An id that is used again
+// counts for the request that is in flight, not for the one that had its response.
+func (j *joinTable) publish(key joinKey, ctx *spanContext, mono int64) joinRef {
+	now := joinTick(mono)
+	s := &j.shards[key.hi&j.mask]
+	s.mu.Lock()
+	if s.seq++; s.seq == 0 {
+		s.seq = 1
+	}
+	hidden := uint32(0)
+	set, i := s.set(key), -1
+	if set != nil {
+		same := set.find(key)
+		if same.ended >= 0 {
+			i = same.ended
+		} else if same.live == joinSame {
+			i = same.oldest
+			hidden = set.places[i].hidden
+			if set.places[i].seq != 0 {
+				hidden++
+			}
+		}
+	}
+	if i < 0 {
+		set, i = s.take(key, now, j.ttl)
+	}
+	set.tags[i], set.states[i], set.used[i] = key.tag(), joinLive, now
+	set.places[i] = joinEntry{key: key, ctx: *ctx, seq: s.seq, hidden: hidden}
+	ref := joinRef{key: key, seq: s.seq}
 	s.mu.Unlock()
 	return ref
 }
 
+// joinFound is what a set holds of one id; places are -1 when there is none.
+type joinFound struct {
+	live           int // places in flight
+	requests       int // requests that they stand for
+	hidden         int // the place among them that stands for more than its own
+	oldest, newest int
+	ended          int
+}
+
+// find looks for key in the set.
+func (set *joinSet) find(key joinKey) joinFound {
+	f := joinFound{hidden: -1, oldest: -1, newest: -1, ended: -1}
+	tag := key.tag()
+	for i := range joinWays {
+		if set.tags[i] != tag || set.states[i] == joinFree || set.places[i].key != key {
+			continue
+		}
+		if set.states[i] == joinEnded {
+			f.ended = i
+			continue
+		}
+		e := &set.places[i]
+		f.live++
+		f.requests += int(e.hidden)
+		if e.seq != 0 {
+			f.requests++
+		}
+		if e.hidden > 0 {
+			f.hidden = i
+		}
+		if f.newest < 0 || e.after(&set.places[f.newest]) {
+			f.newest = i
+		}
+		if f.oldest < 0 || set.places[f.oldest].after(e) {
+			f.oldest = i
+		}
+	}
+	return f
+}
+
+// after reports whether e began after o; one that has ended began before all others.
+func (e *joinEntry) after(o *joinEntry) bool {
+	if e.seq == 0 || o.seq == 0 {
+		return o.seq == 0
+	}
+	return int32(e.seq-o.seq) > 0
+}
+
 // release says that the request has ended. Its entry stays for late calls, unless another request of the same id is in flight.
 func (j *joinTable) release(ref joinRef, mono int64) {
-	s := &j.shards[ref.shard]
+	s := &j.shards[ref.key.hi&j.mask]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.at(ref.slot)
-	if e.gen != ref.gen {
-		return // evicted meanwhile
+	set := s.set(ref.key)
+	mine := set.place(ref)
+	f := set.find(ref.key)
+	if mine < 0 {
+		// Hidden, or evicted meanwhile.
+		if f.hidden < 0 {
+			return
+		}
+		mine = f.hidden
+		set.places[mine].hidden--
+		if set.places[mine].seq != 0 {
+			return
+		}
+	} else {
+		set.places[mine].seq = 0
 	}
-	if e.newer != 0 || e.older != 0 {
-		s.remove(ref.slot)
-		return
+	switch {
+	case set.places[mine].hidden > 0: // the entry goes on standing for them
+	case f.live > 1:
+		set.states[mine] = joinFree
+	default:
+		set.states[mine], set.used[mine] = joinEnded, joinTick(mono)
 	}
-	e.ended, e.inFlight, e.used = true, 0, mono
-	s.unlist(&s.live, ref.slot)
-	s.list(&s.ended, ref.slot)
+}
+
+// place returns where the request of ref stands, -1 when it has no place.
+func (set *joinSet) place(ref joinRef) int {
+	tag := ref.key.tag()
+	for i := range joinWays {
+		if set.tags[i] == tag && set.states[i] == joinLive && set.places[i].seq == ref.seq && set.places[i].key == ref.key {
+			return i
+		}
+	}
+	return -1
 }
 
 // lookup finds the inbound request that an outbound request of the same id belongs to: the newest in flight, else the last one
 // that ended, until it expires. A use keeps an ended entry for another lifetime.
 func (j *joinTable) lookup(key joinKey, mono int64) (ctx spanContext, how span.Join, ok bool) {
+	now := joinTick(mono)
 	s := &j.shards[key.hi&j.mask]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	slot := s.find(key)
-	if slot == 0 {
+	set := s.set(key)
+	if set == nil {
 		return ctx, span.JoinRoot, false
 	}
-	e := s.at(slot)
-	if !e.ended {
-		if e.inFlight > 1 {
-			return e.ctx, span.JoinAmbiguous, true
+	switch f := set.find(key); {
+	case f.requests > 1:
+		return set.places[f.newest].ctx, span.JoinAmbiguous, true
+	case f.requests == 1:
+		return set.places[f.newest].ctx, span.JoinID, true
+	case f.ended >= 0 && now-set.used[f.ended] <= j.ttl:
+		set.used[f.ended] = now
+		return set.places[f.ended].ctx, span.JoinLate, true
+	case f.ended >= 0:
+		set.states[f.ended] = joinFree
+	}
+	return ctx, span.JoinRoot, false
+}
+
+// take returns a place for a request of key: a free or expired one, or, when the shard may not grow, the one that will be
+// missed least.
+func (s *joinShard) take(key joinKey, now, ttl uint32) (*joinSet, int) {
+	for {
+		if len(s.sets) == 0 {
+			s.sets = make([]joinSet, 1)
 		}
-		return e.ctx, span.JoinID, true
-	}
-	if mono-e.used > j.ttl {
-		s.remove(slot)
-		return ctx, span.JoinRoot, false
-	}
-	e.used = max(e.used, mono)
-	s.unlist(&s.ended, slot)
-	s.list(&s.ended, slot)
-	return e.ctx, span.JoinLate, true
-}
-
-// at returns the entry of a slot.
-func (s *joinShard) at(slot uint32) *joinEntry {
-	return &s.chunks[(slot-1)/joinChunk][(slot-1)%joinChunk]
-}
-
-// find returns the newest entry of key, 0 if there is none.
-func (s *joinShard) find(key joinKey) uint32 {
-	if len(s.buckets) == 0 {
-		return 0
-	}
-	slot := s.buckets[key.lo&uint64(len(s.buckets)-1)]
-	for slot != 0 {
-		e := s.at(slot)
-		if e.key == key {
-			return slot
+		set := s.set(key)
+		best := set.choose(now)
+		if set.states[best] == joinFree || set.states[best] == joinEnded && now-set.used[best] > ttl {
+			return set, best
 		}
-		slot = e.chain
-	}
-	return 0
-}
-
-// take returns a slot that is in no list: a free one, an expired one, a new one, or the one that will be missed least.
-func (s *joinShard) take(mono, ttl int64) uint32 {
-	if s.free == 0 {
-		switch old := s.ended.first; {
-		case old != 0 && mono-s.at(old).used > ttl:
-			s.remove(old)
-		case s.size < s.max:
-			return s.grow()
-		case old != 0:
+		if len(s.sets) == s.max {
 			s.evicted++
-			s.remove(old)
-		default:
-			s.evicted++
-			s.remove(s.live.first)
+			return set, best
+		}
+		s.grow()
+	}
+}
+
+// choose returns the place of the set to use next: a free one, else that of the ended request that was used longest ago, else of
+// the one that began first.
+func (set *joinSet) choose(now uint32) int {
+	best, rank := 0, uint64(0)
+	for i := range joinWays {
+		var r uint64
+		switch set.states[i] {
+		case joinFree:
+			r = 1 << 62
+		case joinEnded:
+			r = 1<<61 | uint64(now-set.used[i])
+		case joinLive:
+			r = uint64(now - set.used[i])
+		}
+		if r >= rank {
+			best, rank = i, r
 		}
 	}
-	slot := s.free
-	s.free = s.at(slot).chain
-	return slot
+	return best
 }
 
-// grow returns a slot that was never used before.
-func (s *joinShard) grow() uint32 {
-	if s.size%joinChunk == 0 {
-		s.chunks = append(s.chunks, make([]joinEntry, min(joinChunk, s.max-s.size)))
-	}
-	s.size++
-	return s.size
-}
-
-// enter makes the slot the newest of its key and lists it as live.
-func (s *joinShard) enter(slot uint32) {
-	e := s.at(slot)
-	e.newer, e.older, e.inFlight = 0, 0, 1
-	if head := s.find(e.key); head != 0 {
-		h := s.at(head)
-		e.older, e.inFlight = head, h.inFlight+1
-		h.newer = slot
-		s.relink(head, slot)
-		e.chain = h.chain
-	} else {
-		if s.ids == len(s.buckets) {
-			s.rehash()
+// grow doubles the sets. A shard has 128 at the default size, so this takes microseconds, and seldom happens.
+func (s *joinShard) grow() {
+	old := s.sets
+	n := len(old)
+	s.sets = make([]joinSet, 2*n)
+	for i := range old {
+		from := &old[i]
+		for w := range joinWays {
+			if from.states[w] == joinFree {
+				continue
+			}
+			to := s.set(from.places[w].key)
+			to.tags[w], to.states[w], to.used[w], to.places[w] = from.tags[w], from.states[w], from.used[w], from.places[w]
 		}
-		b := &s.buckets[e.key.lo&uint64(len(s.buckets)-1)]
-		e.chain, *b = *b, slot
-		s.ids++
-	}
-	s.list(&s.live, slot)
-}
-
-// remove takes a live or ended entry out of everything and frees its slot.
-func (s *joinShard) remove(slot uint32) {
-	e := s.at(slot)
-	switch {
-	case e.newer != 0: // not the newest of its id
-		s.at(s.find(e.key)).inFlight--
-		s.at(e.newer).older = e.older
-		if e.older != 0 {
-			s.at(e.older).newer = e.newer
-		}
-	case e.older != 0: // the newest of several: the next one takes its place
-		o := s.at(e.older)
-		o.newer, o.inFlight = 0, e.inFlight-1
-		s.relink(slot, e.older)
-		o.chain = e.chain
-	default:
-		s.relink(slot, e.chain)
-		s.ids--
-	}
-	if e.ended {
-		s.unlist(&s.ended, slot)
-	} else {
-		s.unlist(&s.live, slot)
-	}
-	e.gen++
-	e.chain, s.free = s.free, slot
-}
-
-// relink makes the bucket's link to slot point to by instead.
-func (s *joinShard) relink(slot, by uint32) {
-	p := &s.buckets[s.at(slot).key.lo&uint64(len(s.buckets)-1)]
-	for *p != slot {
-		p = &s.at(*p).chain
-	}
-	*p = by
-}
-
-// rehash doubles the buckets. A shard has 1024 ids at the default size, so this takes microseconds, and seldom happens.
-func (s *joinShard) rehash() {
-	n := max(8, 1<<bits.Len(uint(len(s.buckets))))
-	old := s.buckets
-	s.buckets = make([]uint32, n)
-	for _, slot := range old {
-		for slot != 0 {
-			e := s.at(slot)
-			next := e.chain
-			b := &s.buckets[e.key.lo&uint64(n-1)]
-			e.chain, *b = *b, slot
-			slot = next
-		}
-	}
-}
-
-// list appends the slot to l.
-func (s *joinShard) list(l *joinList, slot uint32) {
-	e := s.at(slot)
-	e.before, e.after = l.last, 0
-	if l.last != 0 {
-		s.at(l.last).after = slot
-	} else {
-		l.first = slot
-	}
-	l.last = slot
-}
-
-// unlist takes the slot out of l.
-func (s *joinShard) unlist(l *joinList, slot uint32) {
-	e := s.at(slot)
-	if e.before != 0 {
-		s.at(e.before).after = e.after
-	} else {
-		l.first = e.after
-	}
-	if e.after != 0 {
-		s.at(e.after).before = e.before
-	} else {
-		l.last = e.before
 	}
 }
 
 // JoinStats describes the join table.
 type JoinStats struct {
-	IDs     int    // distinct ids remembered; expired ones count until their place is needed
-	Evicted uint64 // requests forgotten before their time, since the table was full
+	IDs     int    // requests remembered; expired ones count until their place is needed
+	Evicted uint64 // requests forgotten before their time, since their part of the table was full
 }
 
 // JoinStats counts what is in the join table. Any goroutine.
@@ -327,7 +338,13 @@ func (s *Shared) JoinStats() (st JoinStats) {
 	for i := range s.joins.shards {
 		sh := &s.joins.shards[i]
 		sh.mu.Lock()
-		st.IDs += sh.ids
+		for k := range sh.sets {
+			for _, state := range sh.sets[k].states {
+				if state != joinFree {
+					st.IDs++
+				}
+			}
+		}
 		st.Evicted += sh.evicted
 		sh.mu.Unlock()
 	}

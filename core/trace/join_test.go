@@ -3,6 +3,8 @@ package trace
 import (
 	"encoding/binary"
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -169,125 +171,139 @@ func TestIDsAreComparedByteForByte(t *testing.T) {
 	wantJoin(t, call, span.JoinRoot, nil)
 }
 
-// TestEvictionOrder: expired entries go first, then those that ended, least recently used first, then the oldest in flight.
+// tick is one tick of the table's clock in ns.
+const tick = int64(1) << joinTickShift
+
+// spanOf makes a context that is told by a number.
+func spanOf(n uint64) *spanContext {
+	c := &spanContext{decision: sample}
+	binary.BigEndian.PutUint64(c.span[:], n)
+	return c
+}
+
+// TestEvictionOrder: expired entries go first, then those that ended, least recently used first, then the oldest in flight. All
+// keys share one set.
 func TestEvictionOrder(t *testing.T) {
-	j := func() *joinTable { j := new(joinTable); j.init(3, 100); return j }
-	key := func(n uint64) joinKey { return joinKey{n, n * 31} }
-	ctx := func(n uint64) *spanContext {
-		c := &spanContext{decision: sample}
-		binary.BigEndian.PutUint64(c.span[:], n)
-		return c
-	}
-	has := func(t *testing.T, j *joinTable, mono int64, want ...uint64) {
+	j := func() *joinTable { j := new(joinTable); j.init(joinWays, 100*tick); return j }
+	key := func(n uint64) joinKey { return joinKey{n, n << 56} }
+	has := func(t *testing.T, j *joinTable, want ...uint64) {
 		t.Helper()
-		for n := uint64(1); n <= 9; n++ {
-			s := &j.shards[0]
-			slot := s.find(key(n))
-			in := false
-			for _, w := range want {
-				in = in || w == n
+		for n := uint64(1); n <= 20; n++ {
+			set := j.shards[0].set(key(n))
+			f := set.find(key(n))
+			i := max(f.newest, f.ended)
+			if in := slices.Contains(want, n); in != (i >= 0) {
+				t.Fatalf("key %d is there: %v", n, i >= 0)
 			}
-			if in != (slot != 0) {
-				t.Fatalf("key %d is there: %v", n, slot != 0)
-			}
-			if slot != 0 && s.at(slot).ctx != *ctx(n) {
+			if i >= 0 && set.places[i].ctx != *spanOf(n) {
 				t.Fatalf("key %d has another's context", n)
 			}
 		}
 		checkShards(t, j)
 	}
+	fill := func(j *joinTable, from, to uint64, mono int64) (refs []joinRef) {
+		for n := from; n <= to; n++ {
+			refs = append(refs, j.publish(key(n), spanOf(n), mono+int64(n)*tick))
+		}
+		return refs
+	}
 	t.Run("expired", func(t *testing.T) {
 		j := j()
-		j.publish(key(1), ctx(1), 0) // in flight: stays
-		r2, r3 := j.publish(key(2), ctx(2), 0), j.publish(key(3), ctx(3), 0)
-		j.release(r2, 10)
-		j.release(r3, 20)
-		j.publish(key(4), ctx(4), 111)
-		has(t, j, 111, 1, 3, 4)
+		refs := fill(j, 1, 8, 0) // all but 2 and 3 stay in flight
+		j.release(refs[1], 10*tick)
+		j.release(refs[2], 20*tick)
+		j.publish(key(9), spanOf(9), 111*tick)
+		has(t, j, 1, 3, 4, 5, 6, 7, 8, 9)
 		if j.shards[0].evicted != 0 {
 			t.Fatal("an expired entry counts as evicted")
 		}
 	})
 	t.Run("ended, least recently used first", func(t *testing.T) {
 		j := j()
-		j.publish(key(1), ctx(1), 0)
-		r2, r3 := j.publish(key(2), ctx(2), 0), j.publish(key(3), ctx(3), 0)
-		j.release(r2, 10)
-		j.release(r3, 20)
-		j.lookup(key(2), 30)
-		j.publish(key(4), ctx(4), 40)
-		has(t, j, 40, 1, 2, 4)
-		j.publish(key(5), ctx(5), 41)
-		has(t, j, 41, 1, 4, 5)
+		refs := fill(j, 1, 8, 0)
+		j.release(refs[1], 10*tick)
+		j.release(refs[2], 20*tick)
+		j.lookup(key(2), 30*tick)
+		j.publish(key(9), spanOf(9), 40*tick)
+		has(t, j, 1, 2, 4, 5, 6, 7, 8, 9)
+		j.publish(key(10), spanOf(10), 41*tick)
+		has(t, j, 1, 4, 5, 6, 7, 8, 9, 10)
 		if j.shards[0].evicted != 2 {
 			t.Fatalf("counted %d", j.shards[0].evicted)
 		}
 	})
 	t.Run("oldest in flight", func(t *testing.T) {
 		j := j()
-		r1 := j.publish(key(1), ctx(1), 0)
-		j.publish(key(2), ctx(2), 1)
-		j.publish(key(3), ctx(3), 2)
-		j.publish(key(4), ctx(4), 3)
-		has(t, j, 3, 2, 3, 4)
-		j.release(r1, 4) // its place belongs to another: nothing happens
-		has(t, j, 4, 2, 3, 4)
-		if _, how, _ := j.lookup(key(4), 5); how != span.JoinID {
+		refs := fill(j, 1, 9, 0)
+		has(t, j, 2, 3, 4, 5, 6, 7, 8, 9)
+		j.release(refs[0], 10*tick) // its place belongs to another: nothing happens
+		has(t, j, 2, 3, 4, 5, 6, 7, 8, 9)
+		if _, how, _ := j.lookup(key(9), 11*tick); how != span.JoinID {
 			t.Fatalf("the release of an evicted entry ended another: %v", how)
 		}
 	})
 }
 
-// checkShards checks the invariants of the table: every used slot is in exactly one list, chains and groups are consistent.
+// TestOneIDManyTimesInFlight: beyond joinSame places an id takes none from others, and it counts as in flight until its last request has
+// ended, in whatever order they end.
+func TestOneIDManyTimesInFlight(t *testing.T) {
+	const n = 3 * joinWays
+	for seed := range uint64(200) {
+		rnd := rand.New(rand.NewPCG(seed, 1))
+		j := new(joinTable)
+		j.init(joinWays, 100*tick)
+		key, other := joinKey{1, 7}, joinKey{2, 9}
+		j.publish(other, spanOf(1000), 0)
+		var refs []joinRef
+		for i := range uint64(n) {
+			refs = append(refs, j.publish(key, spanOf(i), int64(i)))
+		}
+		order := rnd.Perm(n)
+		for done, i := range order {
+			left := n - done
+			_, how, _ := j.lookup(key, n)
+			if want := map[bool]span.Join{true: span.JoinAmbiguous, false: span.JoinID}[left > 1]; how != want {
+				t.Fatalf("seed %d: %v with %d in flight", seed, how, left)
+			}
+			j.release(refs[i], n)
+			checkShards(t, j)
+		}
+		if _, how, _ := j.lookup(key, n); how != span.JoinLate {
+			t.Fatalf("seed %d: %v with none in flight", seed, how)
+		}
+		if c, how, _ := j.lookup(other, n); how != span.JoinID || c != *spanOf(1000) {
+			t.Fatalf("seed %d: another id is %v", seed, how)
+		}
+	}
+}
+
+// checkShards checks the invariants of the table: bounds, every entry in the set of its key with its tag, one ended entry of an id
+// at most and none beside one in flight, and no more places of one id than there may be.
 func checkShards(t *testing.T, j *joinTable) {
 	t.Helper()
 	for i := range j.shards {
 		s := &j.shards[i]
-		seen := map[uint32]string{}
-		walk := func(name string, slot uint32, next func(*joinEntry) uint32) {
-			for ; slot != 0; slot = next(s.at(slot)) {
-				if was := seen[slot]; was != "" {
-					t.Fatalf("slot %d is in %s and %s", slot, was, name)
-				}
-				seen[slot] = name
-			}
+		if len(s.sets) > s.max || len(s.sets)&(len(s.sets)-1) != 0 {
+			t.Fatalf("%d sets, at most %d", len(s.sets), s.max)
 		}
-		walk("live", s.live.first, func(e *joinEntry) uint32 { return e.after })
-		walk("ended", s.ended.first, func(e *joinEntry) uint32 { return e.after })
-		walk("free", s.free, func(e *joinEntry) uint32 { return e.chain })
-		if len(seen) != int(s.size) || s.size > s.max {
-			t.Fatalf("%d slots in lists, %d in use, at most %d", len(seen), s.size, s.max)
-		}
-		grouped, ids := 0, 0
-		for _, b := range s.buckets {
-			for slot := b; slot != 0; slot = s.at(slot).chain {
-				ids++
-				e := s.at(slot)
-				if e.newer != 0 {
-					t.Fatalf("slot %d heads its chain, yet there is a newer one", slot)
+		for k := range s.sets {
+			set := &s.sets[k]
+			for w := range joinWays {
+				if set.states[w] == joinFree {
+					continue
 				}
-				n := uint32(0)
-				for member := slot; member != 0; member = s.at(member).older {
-					m := s.at(member)
-					if m.key != e.key || seen[member] != map[bool]string{true: "ended", false: "live"}[m.ended] {
-						t.Fatalf("slot %d is in a wrong group or list", member)
-					}
-					n++
-					grouped++
+				e := &set.places[w]
+				if s.set(e.key) != set || set.tags[w] != e.key.tag() || j.shards[e.key.hi&j.mask].seq != s.seq {
+					t.Fatalf("an entry of %v is in a wrong place", e.key)
 				}
-				if e.ended && (n != 1 || e.inFlight != 0) || !e.ended && e.inFlight != n {
-					t.Fatalf("a group of %d says %d in flight (ended %v)", n, e.inFlight, e.ended)
+				f := set.find(e.key)
+				if f.live > joinSame || f.live > 0 && f.ended >= 0 {
+					t.Fatalf("%d places in flight, ended %d", f.live, f.ended)
+				}
+				if set.states[w] == joinLive && e.seq == 0 && e.hidden == 0 || set.states[w] == joinEnded && e.hidden != 0 {
+					t.Fatalf("state %d with seq %d and %d hidden", set.states[w], e.seq, e.hidden)
 				}
 			}
-		}
-		free := 0
-		for _, name := range seen {
-			if name == "free" {
-				free++
-			}
-		}
-		if grouped+free != int(s.size) || ids != s.ids {
-			t.Fatalf("%d in groups, %d free, %d in use; %d ids, said %d", grouped, free, s.size, ids, s.ids)
 		}
 	}
 }
@@ -302,28 +318,28 @@ func TestJoinTableModel(t *testing.T) {
 		ids := newIDSource()
 		rnd := func(n uint64) uint64 { return (ids.r.Uint64() >> 8) % n }
 		j := new(joinTable)
-		size := 8 + int(rnd(200))
-		j.init(size, 50)
+		size := 32 + int(rnd(200))
+		j.init(size, 50*tick)
 		open := map[joinKey][]flight{}
 		type late struct {
 			id   span.ID
 			used int64
 		}
 		ended := map[joinKey]late{}
-		total, mono := 0, int64(0)
+		mono := int64(0)
 		for range 3000 {
-			mono += int64(rnd(8))
-			k := joinKey{rnd(6), rnd(3) * 8} // few keys, in colliding buckets
+			mono += int64(rnd(8)) * tick
+			n := rnd(4)
+			k := joinKey{n, n<<56 | rnd(2)} // few keys, never more of them in a set than it holds
 			switch rnd(3) {
 			case 0:
-				if total == size/2 { // never full, so nothing is evicted
+				if len(open[k]) == joinSame { // the newest counts; beyond that see TestOneIDManyTimesInFlight
 					break
 				}
 				id := ids.span()
 				ref := j.publish(k, &spanContext{span: id}, mono)
 				open[k] = append(open[k], flight{ref, id})
 				delete(ended, k)
-				total++
 			case 1:
 				fs := open[k]
 				if len(fs) == 0 {
@@ -335,7 +351,6 @@ func TestJoinTableModel(t *testing.T) {
 					ended[k] = late{fs[i].id, mono}
 				}
 				open[k] = append(fs[:i:i], fs[i+1:]...)
-				total--
 			default:
 				c, how, ok := j.lookup(k, mono)
 				want, wantID := span.JoinRoot, span.ID{}
@@ -344,7 +359,7 @@ func TestJoinTableModel(t *testing.T) {
 					if len(fs) > 1 {
 						want = span.JoinAmbiguous
 					}
-				} else if l, is := ended[k]; is && mono-l.used <= 50 {
+				} else if l, is := ended[k]; is && mono-l.used <= 50*tick {
 					want, wantID = span.JoinLate, l.id
 					ended[k] = late{l.id, mono}
 				}
@@ -361,26 +376,27 @@ func TestJoinTableModel(t *testing.T) {
 func TestJoinTableFull(t *testing.T) {
 	for _, size := range []int{1, 2, 7, 64, 1500} {
 		j := new(joinTable)
-		j.init(size, 20)
+		j.init(size, 20*tick)
 		ids := newIDSource()
 		var refs []joinRef
 		bound := 0
 		for i := range j.shards {
-			bound += int(j.shards[i].max)
+			bound += j.shards[i].max * joinWays
 		}
-		if bound != size {
+		if bound < size || bound >= 2*max(size, joinWays) {
 			t.Fatalf("size %d: the shards hold %d", size, bound)
 		}
-		for mono := range int64(3000) {
-			id := ids.r.Uint64() % uint64(2*size)
-			refs = append(refs, j.publish(joinKey{id, id}, &spanContext{}, mono))
-			if mono%3 != 0 {
+		for n := range int64(3000) {
+			mono := n * tick
+			id := ids.r.Uint64() % uint64(2*bound)
+			refs = append(refs, j.publish(joinKey{id, id<<56 | id}, &spanContext{}, mono))
+			if n%3 != 0 {
 				i := ids.r.Uint64() % uint64(len(refs))
 				j.release(refs[i], mono)
 				refs = append(refs[:i], refs[i+1:]...)
 			}
-			j.lookup(joinKey{id / 2, id / 2}, mono)
-			if mono%100 == 0 {
+			j.lookup(joinKey{id / 2, id/2<<56 | id/2}, mono)
+			if n%100 == 0 {
 				checkShards(t, j)
 			}
 		}
@@ -452,7 +468,7 @@ func TestJoinsAcrossLoops(t *testing.T) {
 func TestJoinTableGrowsWithUse(t *testing.T) {
 	s := newShared(t, Config{})
 	for i := range s.joins.shards {
-		if len(s.joins.shards[i].chunks) != 0 || len(s.joins.shards[i].buckets) != 0 {
+		if s.joins.shards[i].sets != nil {
 			t.Fatal("the table takes memory at rest")
 		}
 	}
@@ -460,13 +476,11 @@ func TestJoinTableGrowsWithUse(t *testing.T) {
 	for n := range 5000 { // one at a time, each expired before the next
 		a, _ := f.begin(inbound(fmt.Sprint(n)))
 		f.end(a)
-		f.mono += int64(DefaultJoinTTL) + 1
+		f.mono += int64(DefaultJoinTTL) + 2*tick
 	}
-	slots := 0
 	for i := range s.joins.shards {
-		slots += int(s.joins.shards[i].size)
-	}
-	if slots > len(s.joins.shards) {
-		t.Fatalf("%d slots for one request at a time", slots)
+		if n := len(s.joins.shards[i].sets); n > 1 {
+			t.Fatalf("%d sets for one request at a time", n)
+		}
 	}
 }

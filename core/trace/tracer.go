@@ -138,7 +138,7 @@ func (t *Tracer) Connect(a *Active, r *Request) {
 // until it expires.
 func (t *Tracer) End(a *Active, mono int64) {
 	a.Rec.Duration = max(mono-a.Mono, 0)
-	if a.join.slot != 0 {
+	if a.join.seq != 0 {
 		t.s.joins.release(a.join, mono)
 		a.join = joinRef{}
 	}
