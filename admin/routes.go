@@ -17,8 +17,14 @@ const (
 // probeTimeout bounds the dial of a probe; a kubelet waits a second by default.
 const probeTimeout = 900 * time.Millisecond
 
-// handle answers one request.
+// handle answers one request. A fault in it is logged and answered with 500: what an operator asks must not end the traffic.
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			s.cfg.Log.Error("admin request failed", "path", string(ctx.Path()), "fault", fault)
+			respond(ctx, fasthttp.StatusInternalServerError, typeText, "failed; the log says more\n")
+		}
+	}()
 	c, _ := ctx.Conn().(*client)
 	full := c != nil && c.full
 	path := string(ctx.Path())

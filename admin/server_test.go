@@ -132,6 +132,16 @@ func TestEndpoints(t *testing.T) {
 	}
 }
 
+func TestFaultInARequestIsAnswered(t *testing.T) {
+	s := serve(t, func(c *Config) { c.Settings = func() []byte { panic("fault") } })
+	if status, _, _ := ask(t, "GET", s.admin+"/config", ""); status != 500 {
+		t.Errorf("%d", status)
+	}
+	if status, _, _ := ask(t, "GET", s.admin+"/healthz", ""); status != 200 {
+		t.Errorf("afterwards: %d", status)
+	}
+}
+
 func TestReadinessGivesItsReason(t *testing.T) {
 	s := serve(t, nil)
 	reason := errors.New("draining")

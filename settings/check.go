@@ -66,7 +66,7 @@ func (l *loader) checkPorts() error {
 			if a.setting == "metrics" && b.setting == "admin" {
 				continue
 			}
-			if Overlap(a.addr, b.addr) {
+			if overlap(a.addr, b.addr) {
 				return fmt.Errorf("--%s %q: want another port than --%s %q", a.setting, a.addr, b.setting, b.addr)
 			}
 		}
@@ -74,9 +74,9 @@ func (l *loader) checkPorts() error {
 	return nil
 }
 
-// Overlap reports whether two addresses to listen at cannot both be bound: they have the same port and the same IP address, or
+// overlap reports whether two addresses to listen at cannot both be bound: they have the same port and the same IP address, or
 // one is the wildcard.
-func Overlap(a, b string) bool {
+func overlap(a, b string) bool {
 	hostA, portA, errA := net.SplitHostPort(a)
 	hostB, portB, errB := net.SplitHostPort(b)
 	if errA != nil || errB != nil || portA != portB || portA == "0" {

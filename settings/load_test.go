@@ -385,6 +385,17 @@ func TestSecretsAreMasked(t *testing.T) {
 	}
 }
 
+func TestMaskURL(t *testing.T) {
+	for url, want := range map[string]string{
+		"http://h:1/x?y=a@b": "http://h:1/x?y=a@b", "http://u:p@h/": "http://u:***@h/", "http://token@h": "http://***@h",
+		"http://u:p/q@h": "http://u:***@h", "http://[::1]:80/a@b": "http://[::1]:80/a@b", "u:p@h": "u:***@h", "": "", "http://u:@h": "http://u:***@h",
+	} {
+		if got := maskURL(url); got != want {
+			t.Errorf("%s is shown as %s, want %s", url, got, want)
+		}
+	}
+}
+
 func TestOTLPHeadersAreForOTLPAlone(t *testing.T) {
 	l, err := named(t, nil, []string{"OTEL_EXPORTER_OTLP_HEADERS=api-key=a%3Db"}, "")
 	if err != nil || l.Config.ExportHeaders != nil || !slices.Equal(l.Config.OTLPHeaders, []Pair{{"api-key", "a=b"}}) {

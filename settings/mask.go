@@ -43,7 +43,7 @@ func maskURL(v string) string {
 	}
 	user, _, hasPassword := strings.Cut(rest[:at], ":")
 	if !hasPassword {
-		return v
+		return scheme + masked + rest[at:] // a lone user is most likely a token
 	}
 	return scheme + user + ":" + masked + rest[at:]
 }
