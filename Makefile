@@ -31,6 +31,9 @@ JAEGER := $(SPANWIRE_CACHE)/jaeger-$(JAEGER_VERSION)
 LINT_VERSION := $(shell sed -n 's|^\tgithub.com/golangci/golangci-lint/v2 v\([0-9.]*\).*|\1|p' tools/lint/go.mod)
 LINT := $(SPANWIRE_CACHE)/golangci-lint-$(LINT_VERSION)
 
+# Runs go test and lists at the end what was skipped, and why.
+TEST := $(GO) run ./tools/testreport
+
 # Everything is linked statically; only the race detector needs cgo.
 export CGO_ENABLED := 0
 
@@ -69,7 +72,7 @@ demo-jaeger: build demo-service $(JAEGER) ## the same into a real Jaeger over ea
 .PHONY: test
 test: ## unit tests; those that need root or a tool say so and are skipped
 	@$(need-go)
-	$(GO) test ./...
+	@$(TEST) ./...
 
 .PHONY: check
 check: fmt vet lint deps test race fuzz-short cross ## what CI runs before the end-to-end tests
@@ -98,7 +101,7 @@ deps:
 .PHONY: race
 race:
 	@command -v gcc >/dev/null || { echo "the race detector needs a C compiler: apt-get install gcc libc6-dev"; exit 1; }
-	CGO_ENABLED=1 $(GO) test -race ./...
+	@CGO_ENABLED=1 $(TEST) -race ./...
 
 .PHONY: cross
 cross:
@@ -116,7 +119,7 @@ fuzz: ## run every fuzz target for FUZZTIME (1m)
 e2e: need-java build demo-service $(ZIPKIN_JAR) $(JAEGER) ## end-to-end tests against a real Zipkin and a real Jaeger
 	SPANWIRE_BIN=$(CURDIR)/build/spanwire SPANWIRE_DEMO_SERVICE=$(CURDIR)/build/demo-service SPANWIRE_DEMO=$(CURDIR)/build/demo \
 	SPANWIRE_ZIPKIN_JAR=$(ZIPKIN_JAR) SPANWIRE_JAEGER=$(JAEGER) \
-	$(GO) test -count=1 -tags e2e ./e2e/...
+	$(TEST) -count=1 -tags e2e ./e2e/...
 
 # ---- measurements
 

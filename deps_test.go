@@ -53,6 +53,7 @@ var rules = []rule{
 	{dir: "demo", modules: true},
 	{dir: "e2e", own: []string{"demo/..."}, modules: true},
 	{dir: "internal/need", alone: true},
+	{dir: "tools/testreport", own: []string{"internal/need"}},
 }
 
 // testOnly are packages that test files may import wherever they stand.

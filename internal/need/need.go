@@ -70,11 +70,14 @@ func Root(t testing.TB) {
 // Missing skips the test because what is not there, and how says how to get it; it fails where nothing may be skipped.
 func Missing(t testing.TB, what, how string) {
 	t.Helper()
-	if required(os.Getenv(RequireVariable)) {
+	if Required() {
 		t.Fatalf("needs %s (%s); %s is set, so nothing may be skipped", what, how, RequireVariable)
 	}
 	t.Skipf("needs %s: %s", what, how)
 }
 
-// required reports whether value, of RequireVariable, forbids skips.
-func required(value string) bool { return value != "" && value != "0" }
+// Required reports whether nothing may be skipped.
+func Required() bool {
+	value := os.Getenv(RequireVariable)
+	return value != "" && value != "0"
+}
