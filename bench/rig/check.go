@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/spanwire/spanwire/loadtest"
 )
 
 // checkTimeout bounds one exchange that proves or asks something.
@@ -17,26 +19,32 @@ const checkTimeout = 5 * time.Second
 
 // get fetches a page on a connection of its own.
 func get(ctx context.Context, method, address, path string) ([]byte, error) {
+	body, _, err := fetch(ctx, method, address, path)
+	return body, err
+}
+
+// fetch is get with the header of the answer.
+func fetch(ctx context.Context, method, address, path string) ([]byte, http.Header, error) {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, method, "http://"+address+path, nil)
 	if err != nil {
-		return nil, fmt.Errorf("%s %s%s: %w", method, address, path, err)
+		return nil, nil, fmt.Errorf("%s %s%s: %w", method, address, path, err)
 	}
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DisableCompression: true}}
 	response, err := client.Do(request)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer func() { _ = response.Body.Close() }()
 	body, err := io.ReadAll(response.Body)
 	if err != nil {
-		return nil, fmt.Errorf("%s %s%s: %w", method, address, path, err)
+		return nil, nil, fmt.Errorf("%s %s%s: %w", method, address, path, err)
 	}
 	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s %s%s: %w: status %d", method, address, path, ErrWrong, response.StatusCode)
+		return nil, nil, fmt.Errorf("%s %s%s: %w: status %d", method, address, path, ErrWrong, response.StatusCode)
 	}
-	return body, nil
+	return body, response.Header, nil
 }
 
 // CheckAnswer proves that GET path at address is answered 200 with exactly the body.
@@ -47,6 +55,18 @@ func CheckAnswer(ctx context.Context, address, path string, body []byte) error {
 	}
 	if !bytes.Equal(got, body) {
 		return fmt.Errorf("GET %s%s: %w: %d bytes that differ from the %d expected", address, path, ErrWrong, len(got), len(body))
+	}
+	return nil
+}
+
+// CheckHashed proves that GET path at address is answered 200, with the body that the load test's server says it has sent.
+func CheckHashed(ctx context.Context, address, path string) error {
+	body, header, err := fetch(ctx, http.MethodGet, address, path)
+	if err != nil {
+		return err
+	}
+	if want, told := loadtest.ParseBodyHash([]byte(header.Get(loadtest.HeaderBodyHash))); told && loadtest.UpdateBodyHash(0, body) != want {
+		return fmt.Errorf("GET %s%s: %w: a body of %d bytes with another hash than told", address, path, ErrWrong, len(body))
 	}
 	return nil
 }

@@ -150,6 +150,8 @@ type Running struct {
 	Wiring  peer.Wiring
 	// Ready is the time from the start until it answered right.
 	Ready time.Duration
+	// Checks is how many requests it has answered meanwhile, right or wrong: each made a span, if it traces.
+	Checks int64
 }
 
 // Address is where its first listener is: what a client talks to.
@@ -193,7 +195,13 @@ func (r *Rig) StartPeer(ctx context.Context, p peer.Peer, s Setup) (*Running, er
 	if err != nil {
 		return nil, err
 	}
-	err = poll(ctx, running.Process, readyTimeout, func() error { return check(ctx, running.Address()) })
+	err = poll(ctx, running.Process, readyTimeout, func() error {
+		err := check(ctx, running.Address())
+		if err == nil || errors.Is(err, ErrWrong) {
+			running.Checks++
+		}
+		return err
+	})
 	running.Ready = time.Since(start)
 	if err != nil {
 		r.Group.Stop(running.Process)

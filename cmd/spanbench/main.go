@@ -36,12 +36,14 @@ func main() {
 // spanbench is main with its surroundings passed in; it returns the exit code.
 func spanbench(ctx context.Context, args []string, out, diagnostics io.Writer) int {
 	app := &cli.App{
-		Name:           "spanbench",
-		Usage:          "measure the sidecar beside Envoy, HAProxy and nginx",
-		Writer:         out,
-		ErrWriter:      diagnostics,
-		HideVersion:    true,
-		Commands:       []*cli.Command{figuresCommand(diagnostics)},
+		Name:        "spanbench",
+		Usage:       "measure the sidecar beside Envoy, HAProxy and nginx",
+		Writer:      out,
+		ErrWriter:   diagnostics,
+		HideVersion: true,
+		Commands: []*cli.Command{
+			runCommand(diagnostics), planCommand(), reportCommand(), compareCommand(), figuresCommand(diagnostics), hopCommand(),
+		},
 		ExitErrHandler: func(*cli.Context, error) {},
 		OnUsageError: func(_ *cli.Context, err error, _ bool) error {
 			return fmt.Errorf("%w: %w", errUsage, err)

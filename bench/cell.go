@@ -1,0 +1,290 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/spanwire/spanwire/bench/peer"
+	"github.com/spanwire/spanwire/bench/proc"
+	"github.com/spanwire/spanwire/bench/rig"
+	"github.com/spanwire/spanwire/bench/stats"
+	"github.com/spanwire/spanwire/loadtest"
+	"github.com/spanwire/spanwire/loadtest/sink"
+)
+
+// Quantities of results.json; docs/benchmarks.md describes each.
+const (
+	QCPU         = "cpu_us_per_request"
+	QUser        = "user_us_per_request"
+	QSystem      = "system_us_per_request"
+	QCPUPerGiB   = "cpu_s_per_gib"
+	QMachine     = "machine_us_per_request"
+	QForeign     = "foreign_cpu_percent"
+	QRate        = "requests_per_s"
+	QP50         = "p50_us"
+	QP90         = "p90_us"
+	QP99         = "p99_us"
+	QP999        = "p99_9_us"
+	QSamples     = "latency_samples"
+	QErrors      = "errors"
+	QRSS         = "rss_mb"
+	QPeak        = "peak_rss_mb"
+	QSpans       = "spans_per_request"
+	QSpansMissed = "spans_missing"
+	QIdleCPU     = "idle_cpu_percent"
+	QWakeups     = "wakeups_per_s"
+	QThreads     = "threads"
+	QFDs         = "descriptors"
+	QReady       = "ready_ms"
+)
+
+// PhaseRun is one run of one phase.
+type PhaseRun struct {
+	Phase  string
+	Values map[string]float64
+	// Notes say what weakens the run; an empty list = nothing.
+	Notes []string
+}
+
+// note adds a note.
+func (p *PhaseRun) note(format string, args ...any) {
+	p.Notes = append(p.Notes, fmt.Sprintf(format, args...))
+}
+
+// runCell measures one cell once.
+func runCell(ctx context.Context, r *rig.Rig, c Cell, o Options) ([]PhaseRun, error) {
+	if c.Scenario.measure != nil {
+		return c.Scenario.measure(ctx, r, c.Peer, o)
+	}
+	upstreams, servers, err := startUpstreams(ctx, r, c.Scenario)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		for _, p := range servers {
+			r.Group.Stop(p)
+		}
+	}()
+	if err := r.SetSinkMode(ctx, sink.Healthy); err != nil {
+		return nil, err
+	}
+	before, err := r.Counts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	start := c.Scenario.Topology
+	if start == nil {
+		start = startSingle
+	}
+	t, err := start(ctx, r, c.Peer, c.Scenario, upstreams, o)
+	if err != nil {
+		return nil, err
+	}
+	defer t.stop(r)
+	runs, sent, err := runPhases(ctx, r, c.Scenario, t, o)
+	if err != nil {
+		return nil, err
+	}
+	if c.Peer.Spans != peer.None && !c.Peer.Ours() {
+		// Envoy does not send what it still holds when it ends, which is no part of what is measured here.
+		if _, err := r.AwaitSpans(ctx, before.Spans+sent*int64(c.Scenario.traversals())+t.checkSpans); err != nil {
+			return nil, err
+		}
+	}
+	t.stop(r) // a sidecar sends its last spans
+	if c.Peer.Spans != peer.None {
+		err = countSpans(ctx, r, c, &runs[len(runs)-1], before.Spans, sent, t.checkSpans)
+	}
+	return runs, err
+}
+
+// runPhases runs the phases one after the other; sent is the number of requests of all.
+func runPhases(ctx context.Context, r *rig.Rig, s Scenario, t *placed, o Options) (runs []PhaseRun, sent int64, err error) {
+	mode := sink.Healthy
+	for i, phase := range s.Phases {
+		wanted := phase.Collector
+		if wanted == "" {
+			wanted = sink.Healthy
+		}
+		if wanted != mode {
+			if err := r.SetSinkMode(ctx, wanted); err != nil {
+				return nil, 0, err
+			}
+			mode = wanted
+		}
+		warm := time.Duration(0)
+		if i == 0 {
+			warm = warmup
+		}
+		run, n, err := runPhase(ctx, r, phase, t, warm, phase.length(o))
+		if err != nil {
+			return nil, 0, fmt.Errorf("phase %s: %w", phase.Name, err)
+		}
+		runs, sent = append(runs, run), sent+n
+	}
+	if mode != sink.Healthy {
+		return runs, sent, r.SetSinkMode(ctx, sink.Healthy)
+	}
+	return runs, sent, nil
+}
+
+// runPhase runs spanload through one phase and reads what the proxies and the machine used meanwhile, its warm-up included: what is
+// divided by is all requests.
+func runPhase(ctx context.Context, r *rig.Rig, phase Phase, t *placed, warm, measure time.Duration) (PhaseRun, int64, error) {
+	run := PhaseRun{Phase: phase.Name, Values: map[string]float64{}}
+	url := t.entries[phase.Upstream]
+	if phase.Path != "" {
+		url = "http://" + url + phase.Path
+	}
+	watch, err := rig.WatchForeign()
+	if err != nil {
+		return run, 0, err
+	}
+	machine, err := proc.ReadTimes()
+	if err != nil {
+		return run, 0, err
+	}
+	before, err := t.usage()
+	if err != nil {
+		return run, 0, err
+	}
+	result, err := r.Load(ctx, url, warm, measure, phase.Load)
+	if err != nil {
+		return run, 0, err
+	}
+	after, err := t.usage()
+	if err != nil {
+		return run, 0, err
+	}
+	machineAfter, err := proc.ReadTimes()
+	if err != nil {
+		return run, 0, err
+	}
+	if run.Values[QForeign], err = watch.Percent(); err != nil {
+		return run, 0, err
+	}
+	if result.Requests.Sent == 0 {
+		return run, 0, fmt.Errorf("%w: no request was sent: %s", rig.ErrWrong, result.FirstError)
+	}
+	run.take(phase, result, after.Sub(before), machineAfter.Sub(machine), len(t.proxies) > 0)
+	return run, result.Requests.Sent, nil
+}
+
+// take fills in the quantities.
+func (p *PhaseRun) take(phase Phase, result *loadtest.Result, used proc.Usage, machine proc.Times, proxied bool) {
+	n := float64(result.Requests.Sent)
+	v := p.Values
+	v[QRate], v[QErrors] = result.Rate, float64(result.Unexpected())
+	v[QMachine] = micros(machine.Busy()) / n
+	if proxied {
+		v[QCPU], v[QUser], v[QSystem] = micros(used.CPU)/n, micros(used.User)/n, micros(used.System)/n
+		v[QRSS], v[QPeak] = float64(used.RSS)/1e6, float64(used.PeakRSS)/1e6
+		if crossed := float64(result.Bytes.Sent+result.Bytes.Received) / (1 << 30); phase.GiB && crossed > 0 {
+			v[QCPUPerGiB] = used.CPU.Seconds() / crossed
+		}
+	}
+	latency := &result.Latency
+	if result.EventLatency != nil {
+		latency = result.EventLatency
+	}
+	if phase.Latency {
+		v[QSamples] = float64(latency.Count)
+		v[QP50], v[QP90], v[QP99], v[QP999] = us(latency.P50), us(latency.P90), us(latency.P99), us(latency.P999)
+	}
+	if !result.Valid {
+		p.note("invalid: %s", strings.Join(result.Reasons, "; "))
+	}
+	if wrong := result.Unexpected(); wrong > 0 {
+		p.note("%d unexpected answers; first: %s", wrong, result.FirstError)
+	}
+	for _, warning := range result.Warnings {
+		if !strings.HasPrefix(warning, "p99 and above") { // percentiles are judged over all runs
+			p.note("%s", warning)
+		}
+	}
+}
+
+// countSpans compares the spans that the collector has with the requests; it notes a loss in the last phase, where the account of
+// the whole cell stands.
+func countSpans(ctx context.Context, r *rig.Rig, c Cell, last *PhaseRun, before, sent, checks int64) error {
+	perRequest := float64(c.Scenario.traversals())
+	want := sent*int64(c.Scenario.traversals()) + checks
+	least := want
+	if c.Peer.Share < 1 {
+		least = 0 // sampled by chance
+	}
+	counts, err := r.AwaitSpans(ctx, before+least)
+	if err != nil {
+		return err
+	}
+	got := counts.Spans - before
+	last.Values[QSpans] = float64(got) / (float64(want) / perRequest)
+	if c.Peer.Share < 1 {
+		return nil
+	}
+	missing := want - got
+	last.Values[QSpansMissed] = math.Abs(float64(missing))
+	switch {
+	case missing == 0:
+	case c.Scenario.Lossy:
+		last.note("%d of %d spans did not arrive, as may happen here", missing, want)
+	case missing > 0:
+		last.note("LOST SPANS: %d of %d did not arrive, so its cost is understated", missing, want)
+	default:
+		last.note("EXTRA SPANS: %d more than %d arrived", -missing, want)
+	}
+	return nil
+}
+
+// restSettle is how long a proxy may take to come to rest after its start.
+const restSettle = 2 * time.Second
+
+// measureRest starts the proxy several times, for the time until it is ready, and watches the last one without traffic.
+func measureRest(ctx context.Context, r *rig.Rig, p peer.Peer, o Options) ([]PhaseRun, error) {
+	run := PhaseRun{Phase: PhaseRest, Values: map[string]float64{}}
+	ready := make([]float64, 0, restStarts)
+	var proxy *rig.Running
+	for range restStarts {
+		if proxy != nil {
+			r.Stop(proxy)
+		}
+		var err error
+		if proxy, err = r.StartPeer(ctx, p, rig.Setup{Service: ScenarioRest}); err != nil {
+			return nil, err
+		}
+		ready = append(ready, proxy.Ready.Seconds()*1000)
+	}
+	defer r.Stop(proxy)
+	watch := restWatch
+	if o.Short > 0 {
+		watch = o.Short
+	} else if err := rig.Sleep(ctx, restSettle); err != nil {
+		return nil, err
+	}
+	start := time.Now()
+	before, err := proxy.Process.Usage()
+	if err != nil {
+		return nil, err
+	}
+	if err := rig.Sleep(ctx, watch); err != nil {
+		return nil, err
+	}
+	after, err := proxy.Process.Usage()
+	if err != nil {
+		return nil, err
+	}
+	used, took := after.Sub(before), time.Since(start).Seconds()
+	v := run.Values
+	v[QReady] = stats.Median(ready)
+	v[QIdleCPU], v[QWakeups] = 100*used.CPU.Seconds()/took, float64(used.Wakeups)/took
+	v[QRSS], v[QPeak] = float64(after.RSS)/1e6, float64(after.PeakRSS)/1e6
+	v[QThreads], v[QFDs] = float64(after.Threads), float64(after.Descriptors)
+	return []PhaseRun{run}, nil
+}
+
+// micros is a duration in microseconds; us is one of nanoseconds.
+func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
+func us(ns int64) float64            { return float64(ns) / 1e3 }
