@@ -10,7 +10,7 @@ import (
 const roleVariable = "SPANWIRE_TEST_ROLE"
 
 // roles are the processes that tests start: the test binary itself, with limits of its own.
-var roles = map[string]func() error{"relay": runRelay}
+var roles = map[string]func() error{"relay": runRelay, "idle": runIdlePeers}
 
 // role returns a command that runs this binary as name.
 func role(t *testing.T, name string) *exec.Cmd {

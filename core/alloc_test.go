@@ -1,0 +1,98 @@
+package core
+
+import (
+	"io"
+	"net"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// Nothing is allocated for a request on an open connection: what it needs is the session's or the worker's. The peers here allocate
+// nothing either, so that the whole process can be counted; one allocation a request would be ten times the bound.
+func TestRequestsAllocateNothing(t *testing.T) {
+	const n = 4000
+	answer := "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok"
+	for _, c := range []struct {
+		name   string
+		pieces []string // of one request, each a write of its own
+		answer string
+	}{
+		{"small", []string{request}, answer},
+		{"in pieces", []string{request[:20], request[20:40], request[40:]}, answer},
+		{"with a context", []string{"GET /a/123/b?token=x HTTP/1.1\r\nHost: a\r\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n" +
+			"b3: 0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-1\r\nX-Request-Id: some-id\r\n\r\n"}, answer},
+		{"with a body", []string{"POST /b HTTP/1.1\r\nHost: a\r\nContent-Length: 40000\r\n\r\n" + strings.Repeat("x", 40000)}, answer},
+		{"chunked", []string{"POST /b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"},
+			"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l := connect(t, Config{})
+			whole := strings.Join(c.pieces, "")
+			first := echoOnce(t, l, whole, c.answer)
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				answerLoop(l.server, first, []byte(c.answer))
+			}()
+			var pieces [][]byte
+			for _, p := range c.pieces {
+				pieces = append(pieces, []byte(p))
+			}
+			buf := make([]byte, len(c.answer))
+			ask := func(times int) {
+				for range times {
+					for _, p := range pieces {
+						if _, err := l.client.Write(p); err != nil {
+							t.Fatal(err)
+						}
+					}
+					if _, err := io.ReadFull(l.client, buf); err != nil {
+						t.Fatal(err)
+					}
+					for _, r := range l.e.Rings() {
+						for r.Peek() != nil {
+							r.Release()
+						}
+					}
+				}
+			}
+			ask(200) // pools fill, tables grow
+			var before, after runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&before)
+			ask(n)
+			runtime.ReadMemStats(&after)
+			if got := after.Mallocs - before.Mallocs; got > n/10 {
+				t.Errorf("%d allocations in %d requests", got, n)
+			}
+			_ = l.client.Close()
+			<-done
+		})
+	}
+}
+
+// echoOnce sends one request through l, answers it, and returns how many bytes of it the server saw.
+func echoOnce(t *testing.T, l *link, req, answer string) int {
+	t.Helper()
+	l.send(req)
+	h := head(t, l.server)
+	_, body, _ := strings.Cut(req, "\r\n\r\n")
+	_ = mustRead(t, l.server, len(body))
+	l.reply(answer)
+	_ = mustRead(t, l.client, len(answer))
+	return len(h) + len(body)
+}
+
+// answerLoop answers requests of n bytes until c ends.
+func answerLoop(c *net.TCPConn, n int, answer []byte) {
+	buf := make([]byte, n)
+	for {
+		if _, err := io.ReadFull(c, buf); err != nil {
+			return
+		}
+		if _, err := c.Write(answer); err != nil {
+			return
+		}
+	}
+}
