@@ -35,6 +35,9 @@ func (s *session) observe(d parsers.Direction, b []byte) {
 			return
 		}
 	}
+	if x := s.exchanges.head; x != nil && d == parsers.ServerToClient {
+		s.w.tracer.Warm(&x.Active)
+	}
 	out := &s.w.out
 	out.Reset()
 	keep := s.stream.Feed(d, data, out)

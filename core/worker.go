@@ -88,8 +88,9 @@ func (w *worker) debug() bool { return w.e.cfg.Log.Enabled(context.Background(),
 // wall converts a monotonic time of the loop to ns since the Unix epoch.
 func (w *worker) wall(mono int64) int64 {
 	if mono-w.anchorMono > int64(anchorEvery) || w.anchorWall == 0 {
-		w.anchorMono = mono
-		w.anchorWall = w.e.now().UnixNano()
+		now := w.e.now() // both clocks from one reading: a preemption between two would stay in every span for ten seconds
+		w.anchorMono = int64(now.Sub(w.e.base))
+		w.anchorWall = now.UnixNano()
 	}
 	return w.anchorWall + mono - w.anchorMono
 }

@@ -3,6 +3,7 @@ package trace
 import (
 	"hash/maphash"
 	"sync"
+	"sync/atomic"
 
 	"github.com/spanwire/spanwire/core/span"
 )
@@ -35,6 +36,7 @@ type joinKey struct{ hi, lo uint64 }
 type joinRef struct {
 	key joinKey
 	seq uint32 // of the shard, never 0
+	way uint8  // where the entry was put; it stays there, also when the shard grows, unless it is evicted
 }
 
 // joinWays is the number of places of a set: as many as one cache line of bookkeeping holds.
@@ -62,24 +64,28 @@ type joinSet struct {
 // drive everybody else out of the set; which of the twenty a call belongs to is ambiguous anyway.
 const joinSame = 4
 
-// joinEntry is one inbound request.
+// joinEntry is one inbound request, in one cache line.
 type joinEntry struct {
 	key joinKey
 	ctx spanContext
+	// shared: another request of the same id was in flight at the same time.
+	shared bool
 	// seq is the request's number; 0 when it has ended and the entry stands for hidden ones only.
 	seq uint32
 	// hidden counts requests in flight of the same id, begun earlier, that have no place of their own.
 	hidden uint32
+	_      [8]byte
 }
 
 // joinShard is one part of the table.
 type joinShard struct {
 	mu      sync.Mutex
-	sets    []joinSet // a power of two of them
-	max     int       // sets at most
-	seq     uint32    // the last request's
-	evicted uint64    // requests forgotten before their time
-	_       [64]byte  // keep the next shard's lock off this cache line
+	sets    []joinSet                 // a power of two of them
+	seen    atomic.Pointer[[]joinSet] // sets, for those who read without the lock only where they are
+	max     int                       // sets at most
+	seq     uint32                    // the last request's
+	evicted uint64                    // requests forgotten before their time
+	_       [64]byte                  // keep the next shard's lock off this cache line
 }
 
 const (
@@ -122,6 +128,23 @@ func (s *joinShard) set(key joinKey) *joinSet {
 	return &s.sets[key.lo&uint64(len(s.sets)-1)]
 }
 
+// warm asks for the cache line that publish of key will need first, without waiting for it: with tens of thousands of ids it is in
+// no near cache, and there is other work to do meanwhile.
+func (j *joinTable) warm(key joinKey) {
+	if sets := j.shards[key.hi&j.mask].seen.Load(); sets != nil {
+		prefetchSet(&(*sets)[key.lo&uint64(len(*sets)-1)])
+	}
+}
+
+// warmRef is warm for the lines that release of ref will need.
+func (j *joinTable) warmRef(ref *joinRef) {
+	if sets := j.shards[ref.key.hi&j.mask].seen.Load(); sets != nil {
+		set := &(*sets)[ref.key.lo&uint64(len(*sets)-1)]
+		prefetchSet(set)
+		prefetchEntry(&set.places[ref.way])
+	}
+}
+
 // publish enters an inbound request that is in flight from now on. The ref is given back by release. An id that is used again
 // counts for the request that is in flight, not for the one that had its response.
 func (j *joinTable) publish(key joinKey, ctx *spanContext, mono int64) joinRef {
@@ -131,28 +154,44 @@ func (j *joinTable) publish(key joinKey, ctx *spanContext, mono int64) joinRef {
 	if s.seq++; s.seq == 0 {
 		s.seq = 1
 	}
-	hidden := uint32(0)
+	hidden, shared := uint32(0), false
 	set, i := s.set(key), -1
 	if set != nil {
 		same := set.find(key)
-		if same.ended >= 0 {
+		switch {
+		case same.ended >= 0:
 			i = same.ended
-		} else if same.live == joinSame {
-			i = same.oldest
-			hidden = set.places[i].hidden
-			if set.places[i].seq != 0 {
-				hidden++
-			}
+		case same.live > 0:
+			shared = true
+			i, hidden = set.share(key, &same)
 		}
 	}
 	if i < 0 {
 		set, i = s.take(key, now, j.ttl)
 	}
 	set.tags[i], set.states[i], set.used[i] = key.tag(), joinLive, now
-	set.places[i] = joinEntry{key: key, ctx: *ctx, seq: s.seq, hidden: hidden}
-	ref := joinRef{key: key, seq: s.seq}
+	set.places[i] = joinEntry{key: key, ctx: *ctx, shared: shared, seq: s.seq, hidden: hidden}
+	ref := joinRef{key: key, seq: s.seq, way: uint8(i)}
 	s.mu.Unlock()
 	return ref
+}
+
+// share prepares for one more request of an id that is in flight already. Up to joinSame requests have places of their own: then it
+// returns -1. Beyond, it returns the place of the oldest and how many requests its successor stands for besides itself.
+func (set *joinSet) share(key joinKey, same *joinFound) (place int, hidden uint32) {
+	for i := range joinWays {
+		if set.states[i] == joinLive && set.places[i].key == key {
+			set.places[i].shared = true
+		}
+	}
+	if same.live < joinSame {
+		return -1, 0
+	}
+	hidden = set.places[same.oldest].hidden
+	if set.places[same.oldest].seq != 0 {
+		hidden++
+	}
+	return same.oldest, hidden
 }
 
 // joinFound is what a set holds of one id; places are -1 when there is none.
@@ -209,7 +248,13 @@ func (j *joinTable) release(ref joinRef, mono int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	set := s.set(ref.key)
-	mine := set.place(ref)
+	mine := int(ref.way)
+	if e := &set.places[mine]; e.seq != ref.seq || e.key != ref.key || set.states[mine] != joinLive {
+		mine = -1
+	} else if !e.shared {
+		set.states[mine], set.used[mine] = joinEnded, joinTick(mono)
+		return
+	}
 	f := set.find(ref.key)
 	if mine < 0 {
 		// Hidden, or evicted meanwhile.
@@ -231,17 +276,6 @@ func (j *joinTable) release(ref joinRef, mono int64) {
 	default:
 		set.states[mine], set.used[mine] = joinEnded, joinTick(mono)
 	}
-}
-
-// place returns where the request of ref stands, -1 when it has no place.
-func (set *joinSet) place(ref joinRef) int {
-	tag := ref.key.tag()
-	for i := range joinWays {
-		if set.tags[i] == tag && set.states[i] == joinLive && set.places[i].seq == ref.seq && set.places[i].key == ref.key {
-			return i
-		}
-	}
-	return -1
 }
 
 // lookup finds the inbound request that an outbound request of the same id belongs to: the newest in flight, else the last one
@@ -274,7 +308,7 @@ func (j *joinTable) lookup(key joinKey, mono int64) (ctx spanContext, how span.J
 func (s *joinShard) take(key joinKey, now, ttl uint32) (*joinSet, int) {
 	for {
 		if len(s.sets) == 0 {
-			s.sets = make([]joinSet, 1)
+			s.resize(1)
 		}
 		set := s.set(key)
 		best := set.choose(now)
@@ -314,7 +348,7 @@ func (set *joinSet) choose(now uint32) int {
 func (s *joinShard) grow() {
 	old := s.sets
 	n := len(old)
-	s.sets = make([]joinSet, 2*n)
+	s.resize(2 * n)
 	for i := range old {
 		from := &old[i]
 		for w := range joinWays {
@@ -325,6 +359,13 @@ func (s *joinShard) grow() {
 			to.tags[w], to.states[w], to.used[w], to.places[w] = from.tags[w], from.states[w], from.used[w], from.places[w]
 		}
 	}
+}
+
+// resize makes room for n sets, empty.
+func (s *joinShard) resize(n int) {
+	sets := make([]joinSet, n)
+	s.sets = sets
+	s.seen.Store(&sets)
 }
 
 // JoinStats describes the join table.

@@ -98,16 +98,18 @@ func (t *Tracer) Begin(a *Active, r *Request, e *Edit) {
 	a.Mono, a.Ignored, a.join = r.Mono, false, joinRef{}
 	e.Reason = r.Unedited
 	t.scan(r)
-	l := t.parent(r)
 	if e.Reason == parsers.ReasonNone {
 		e.Reason = t.refuse(r)
 	}
 	id, made := t.requestID(r, e.Reason == parsers.ReasonNone)
+	publish, key := r.Kind == span.Server && joinable(id), joinKey{}
+	if publish {
+		key = t.s.joins.key(id)
+		t.s.joins.warm(key)
+	}
+	l := t.parent(r)
 	a.Ignored = t.ignored(r)
 	own := t.decide(&l, a.Ignored, r.Mono)
-	if r.Kind == span.Server && joinable(id) {
-		a.join = t.s.joins.publish(t.s.joins.key(id), &own, r.Mono)
-	}
 	t.record(a, r, &l, &own)
 	if a.Rec.IsSampled() {
 		t.describe(&a.Rec, r, id)
@@ -117,6 +119,16 @@ func (t *Tracer) Begin(a *Active, r *Request, e *Edit) {
 	}
 	if e.Reason == parsers.ReasonNone {
 		t.edit(e, r, &l, &own, made)
+	}
+	if publish {
+		a.join = t.s.joins.publish(key, &own, r.Mono)
+	}
+}
+
+// Warm says that End will follow soon, so that it finds in the cache what it needs. To be called before the response is parsed.
+func (t *Tracer) Warm(a *Active) {
+	if a.join.seq != 0 {
+		t.s.joins.warmRef(&a.join)
 	}
 }
 
