@@ -127,7 +127,10 @@ func (l *loop) flush(c *conn) {
 		}
 		n, errno := send(c.fd, c.src[c.pos:end])
 		if errno != 0 {
-			if errno != unix.EAGAIN && errno != unix.EINTR {
+			if errno == unix.EINTR {
+				continue
+			}
+			if errno != unix.EAGAIN {
 				l.broken(c, errno)
 			}
 			return
@@ -181,7 +184,9 @@ func (l *loop) receive(c *conn, toEnd bool) {
 		n, errno := recv(c.fd, l.scratch)
 		l.now = l.clock()
 		switch {
-		case errno == unix.EAGAIN || errno == unix.EINTR:
+		case errno == unix.EINTR:
+			continue
+		case errno == unix.EAGAIN:
 			return
 		case errno != 0:
 			l.lost(c, kindOf(errno), errno)

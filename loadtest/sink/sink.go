@@ -199,6 +199,7 @@ func (s *Sink) Close() error {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		err = s.server.ShutdownWithContext(ctx)
+		_ = s.control.Close() // the server forgets it when it is shut down before it began to serve
 	}
 	s.served.Wait()
 	return err
