@@ -2,6 +2,7 @@ package exporters
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/spanwire/spanwire/core/span"
 )
@@ -197,8 +198,22 @@ func otlpSpanFlags(r *span.Record) uint32 {
 	return flags
 }
 
+// shortAttr is the longest key and string value together of which every length in a KeyValue is one byte.
+const shortAttr = 0x7f - 6
+
 // appendOTLPAttr appends a as a KeyValue under the field tag.
 func appendOTLPAttr(dst []byte, tag byte, a *attr) []byte {
+	if n := len(a.key) + len(a.str); a.kind == attrString && n <= shortAttr {
+		// Nearly all attributes: space once, then stores.
+		at := len(dst)
+		dst = slices.Grow(dst, n+8)[:at+n+8]
+		d := dst[at:]
+		k := copy(d[4:], a.key) + 4
+		d[0], d[1], d[2], d[3] = tag, byte(n+6), otlpKey, byte(len(a.key))
+		d[k], d[k+1], d[k+2], d[k+3] = otlpValue, byte(len(a.str)+2), otlpValueString, byte(len(a.str))
+		copy(d[k+4:], a.str)
+		return dst
+	}
 	value := 2 // length of the AnyValue
 	switch a.kind {
 	case attrString:
