@@ -108,6 +108,11 @@ func (s *session) tryDialed() {
 		s.took(f, n)
 		s.dialed()
 	case unix.EAGAIN:
+	case unix.ECONNRESET, unix.EPIPE:
+		// It stood, for a refusal is ECONNREFUSED, and has been reset since. What the server said comes first; the kernel tells the
+		// error once, so the end of the queue will look like a FIN.
+		s.reset = errno == unix.ECONNRESET
+		s.dialed()
 	default:
 		s.dropServer()
 		s.connectFailed(errno)

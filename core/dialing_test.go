@@ -90,6 +90,36 @@ func TestServerThatLeavesAtOnce(t *testing.T) {
 	}
 }
 
+// A server that accepts, says something and resets, all before the end of the connect is noticed, did not refuse: what it said is
+// delivered, and the failure is a reset.
+func TestServerThatSpeaksAndResetsAtOnce(t *testing.T) {
+	const answer = "HTTP/1.1 503 Busy\r\n\r\ntoo many"
+	upstream, acceptNext := silent(t)
+	e, addr := inboundTo(t, upstream, Config{})
+	c := dial(t, addr)
+	mustWrite(t, c, request)
+	eventually(t, "the request", func() bool { return e.Stats().Bytes[parsers.ClientToServer] > 0 })
+	done := make(chan struct{})
+	if err := e.workers[0].loop.Post(func() { <-done }); err != nil {
+		t.Fatal(err)
+	}
+	s := acceptNext()
+	mustWrite(t, s, answer)
+	drained(t, s)
+	reset(t, s)
+	close(done)
+	if got := wantReset(t, c); got != answer {
+		t.Errorf("the client got %q", got)
+	}
+	noSessions(t, e)
+	if s := spans(t, e, 1)[0]; s.Failure != span.FailureServerReset || s.Status != 503 {
+		t.Errorf("failure %v, status %d", s.Failure, s.Status)
+	}
+	if st := e.Stats(); st.Refused[RefusedDial] != 0 {
+		t.Errorf("refused: %v", st.Refused)
+	}
+}
+
 // The dial does not wait for the client's first byte, nor does a client that stays silent cost a timer: both directions stay open.
 func TestSilentClient(t *testing.T) {
 	l := connect(t, Config{})
@@ -162,7 +192,7 @@ func TestRefusedDial(t *testing.T) {
 // The request that comes while the dial waits is the one its failure is told with. Without the dial timer the session stays for the
 // kernel's two minutes.
 func TestDialTimeout(t *testing.T) {
-	addr := silent(t)
+	addr, _ := silent(t)
 	for _, c := range []struct{ name, first, span string }{
 		{"silent", "", "connect"}, {"request", request, "GET /a"}, {"opaque", "\x00", "connect"},
 	} {
@@ -195,7 +225,8 @@ func TestDialTimeout(t *testing.T) {
 
 // A client that gives up while the dial waits takes the session with it, and its request is told as its own failure.
 func TestClientResetWhileDialing(t *testing.T) {
-	e, addr := inboundTo(t, silent(t), Config{})
+	blackHole, _ := silent(t)
+	e, addr := inboundTo(t, blackHole, Config{})
 	conn := dial(t, addr)
 	mustWrite(t, conn, request)
 	eventually(t, "the request", func() bool { return e.Stats().Bytes[parsers.ClientToServer] == uint64(len(request)) })

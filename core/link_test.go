@@ -107,35 +107,51 @@ func refusing(t *testing.T) string {
 	return netip.AddrPortFrom(netip.AddrFrom4(in4.Addr), uint16(in4.Port)).String()
 }
 
-// silent returns an address whose connections are never answered: a listener whose backlog is full drops further SYNs (man 2 listen).
-func silent(t *testing.T) string {
+// silent returns an address whose connections are not answered, and a function that takes those connections which had been, until
+// another one comes: a listener whose backlog is full drops further SYNs (man 2 listen), and they are sent again after a second.
+func silent(t *testing.T) (addr string, acceptNext func() *net.TCPConn) {
 	t.Helper()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC|syscall.SOCK_NONBLOCK, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = syscall.Close(fd) })
-	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+	if err := errors.Join(syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), syscall.Listen(fd, 0)); err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Listen(fd, 0); err != nil {
-		t.Fatal(err)
-	}
-	name, err := syscall.Getsockname(fd)
+	f := os.NewFile(uintptr(fd), "listener")
+	nl, err := net.FileListener(f)
 	if err != nil {
 		t.Fatal(err)
 	}
-	in4 := name.(*syscall.SockaddrInet4)
-	addr := netip.AddrPortFrom(netip.AddrFrom4(in4.Addr), uint16(in4.Port)).String()
-	for range 4 {
+	_ = f.Close()
+	t.Cleanup(func() { _ = nl.Close() })
+	l := nl.(*net.TCPListener)
+	addr = l.Addr().String()
+	fillers := 0
+	for ; fillers < 4; fillers++ {
 		c, err := net.DialTimeout("tcp", addr, 100*time.Millisecond)
 		if err != nil {
-			return addr
+			return addr, func() *net.TCPConn {
+				for range fillers {
+					c, err := l.AcceptTCP()
+					if err != nil {
+						t.Fatal(err)
+					}
+					t.Cleanup(func() { _ = c.Close() })
+				}
+				_ = l.SetDeadline(time.Now().Add(testTimeout))
+				c, err := l.AcceptTCP()
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { _ = c.Close() })
+				return c
+			}
 		}
 		t.Cleanup(func() { _ = c.Close() })
 	}
 	t.Fatal("the backlog does not fill")
-	return ""
+	return "", nil
 }
 
 // send writes all of s at the client's end.
