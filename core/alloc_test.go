@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/spanwire/spanwire/core/trace"
 )
 
 // Nothing is allocated for a request on an open connection: what it needs is the session's or the worker's. The peers here allocate
@@ -27,7 +29,12 @@ func TestRequestsAllocateNothing(t *testing.T) {
 			"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			l := connect(t, Config{})
+			// The join table grows up to its bound, which is reached soon here.
+			shared, err := trace.NewShared(trace.Config{JoinSize: 256})
+			if err != nil {
+				t.Fatal(err)
+			}
+			l := connect(t, Config{Trace: shared})
 			whole := strings.Join(c.pieces, "")
 			first := echoOnce(t, l, whole, c.answer)
 			done := make(chan struct{})
@@ -57,7 +64,7 @@ func TestRequestsAllocateNothing(t *testing.T) {
 					}
 				}
 			}
-			ask(200) // pools fill, tables grow
+			ask(1000) // pools fill, tables grow
 			var before, after runtime.MemStats
 			runtime.GC()
 			runtime.ReadMemStats(&before)
