@@ -55,7 +55,6 @@ func classify(err error) Fail {
 		name      x509.HostnameError
 		verify    *tls.CertificateVerificationError
 		record    tls.RecordHeaderError
-		alert     tls.AlertError
 		dns       *net.DNSError
 		timeout   interface{ Timeout() bool }
 	)
@@ -69,7 +68,7 @@ func classify(err error) Fail {
 		return FailTLS
 	case errors.As(err, &name):
 		return FailTLSName
-	case errors.As(err, &verify), errors.As(err, &record), errors.As(err, &alert):
+	case errors.As(err, &verify), errors.As(err, &record), alertOf(err) != nil:
 		return FailTLS
 	case errors.As(err, &dns):
 		return FailResolve

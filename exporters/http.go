@@ -2,6 +2,7 @@ package exporters
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -49,6 +50,8 @@ type httpSender struct {
 	timeout time.Duration
 	accept  accepted
 	dials   atomic.Uint64
+	tls     *tls.Config                 // nil: plain
+	alert   atomic.Pointer[net.OpError] // what a connection ended with
 
 	ctx    context.Context // ends with Abort
 	cancel context.CancelFunc
@@ -84,7 +87,7 @@ func newHTTPSender(cfg *Config, name string, u *url.URL, contentType string, acc
 		ConnPoolStrategy: fasthttp.LIFO, DisablePathNormalizing: true,
 	}
 	if s.client.IsTLS {
-		if s.client.TLSConfig, err = tlsConfig(cfg); err != nil {
+		if s.tls, err = tlsConfig(cfg, u.Hostname()); err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 	}
@@ -160,7 +163,15 @@ func (s *httpSender) dial(addr string, timeout time.Duration) (net.Conn, error) 
 		c.Close()
 		return nil, errAborted
 	}
-	return c, nil
+	if s.tls == nil {
+		return c, nil
+	}
+	secure := tls.Client(c, s.tls)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return alertConn{Conn: secure, alert: &s.alert}, nil
 }
 
 // trackedConn is a connection that Abort can close.
@@ -224,7 +235,10 @@ func (s *httpSender) exchange(req *fasthttp.Request, resp *fasthttp.Response) er
 	for attempt := 0; ; attempt++ {
 		dials := s.dials.Load()
 		err := s.client.DoDeadline(req, resp, deadline)
+		alert := s.alert.Swap(nil)
 		switch {
+		case err != nil && alert != nil:
+			return alert
 		case errors.Is(err, fasthttp.ErrBodyTooLarge):
 			return nil // the status is known, and the body says nothing that must be known
 		case err == nil || attempt >= staleRetries || s.dials.Load() != dials || !isClosed(err):

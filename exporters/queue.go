@@ -120,8 +120,7 @@ func (q *queue) done(b batch, ok bool) {
 	q.bytes -= len(b.payload)
 	q.pool.put(b.buf)
 	if ok {
-		q.failures = 0
-		q.until = time.Time{}
+		q.failures = 0 // a pause that another sender's failure has begun goes on
 	}
 	q.changed.Broadcast()
 }

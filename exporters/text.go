@@ -2,6 +2,8 @@ package exporters
 
 import (
 	"encoding/binary"
+	"encoding/hex"
+	"math/bits"
 	"strconv"
 	"unicode"
 	"unicode/utf8"
@@ -35,12 +37,7 @@ func validText(s string) string {
 const hexDigits = "0123456789abcdef"
 
 // appendHex appends b in lower-case hex.
-func appendHex(dst, b []byte) []byte {
-	for _, c := range b {
-		dst = append(dst, hexDigits[c>>4], hexDigits[c&15])
-	}
-	return dst
-}
+func appendHex(dst, b []byte) []byte { return hex.AppendEncode(dst, b) }
 
 // appendJSON appends s, valid UTF-8, as a JSON string (RFC 8259 §7), quotes included.
 func appendJSON(dst []byte, s string) []byte {
@@ -129,14 +126,12 @@ func appendJSONLowerRunes(dst []byte, s string) []byte {
 }
 
 // appendVarint appends n in base 128, least significant group first (protobuf, Thrift compact).
-func appendVarint(dst []byte, n uint64) []byte { return binary.AppendUvarint(dst, n) }
-
-// varintLen returns how many bytes appendVarint appends.
-func varintLen(n uint64) int {
-	l := 1
-	for n >= 0x80 {
-		n >>= 7
-		l++
+func appendVarint(dst []byte, n uint64) []byte {
+	if n < 0x80 { // nearly always; small enough to be inlined
+		return append(dst, byte(n))
 	}
-	return l
+	return binary.AppendUvarint(dst, n)
 }
+
+// varintLen returns how many bytes appendVarint appends: one for each seven bits begun.
+func varintLen(n uint64) int { return (bits.Len64(n|1) + 6) / 7 }
