@@ -204,8 +204,9 @@ func minorVersion(minor uint8) string {
 // splitHost splits an authority into host, without the brackets of an IPv6 literal, and port; 0 when there is none that is valid.
 func splitHost(authority []byte) (host []byte, port uint16) {
 	host = authority
+	// A colon within brackets, or one of several without them, belongs to an IPv6 address.
 	colon := bytes.LastIndexByte(authority, ':')
-	if colon > bytes.LastIndexByte(authority, ']') {
+	if closing := bytes.LastIndexByte(authority, ']'); colon > closing && (closing >= 0 || bytes.IndexByte(authority, ':') == colon) {
 		if p, ok := parsePort(authority[colon+1:]); ok {
 			host, port = authority[:colon], p
 		}
