@@ -291,10 +291,11 @@ func withCollector(ctx context.Context, r *rig.Rig, o Options, p peer.Peer, v va
 		return err
 	}
 	l.Duration = o.Measure
-	result, err := r.Wrk(ctx, proxy.Address(), l)
+	result, _, others, err := underWrk(ctx, r, proxy, l)
 	if err != nil {
 		return err
 	}
+	v[foreign] = max(v[foreign], others)
 	if v[quantity] = result.Rate(); dropped == "" || proxy.Wiring.Admin == "" {
 		return nil
 	}

@@ -170,7 +170,7 @@ func spanwire(name, title string, spans Protocol, share float64, settings ...str
 			if admin == "" {
 				admin = "off"
 			}
-			args = append(args, "--admin", admin, "--metrics", "off", "--drain-timeout", "8s", "--log-level", "warn")
+			args = append(args, "--admin", admin, "--metrics", "off", "--drain-timeout", "8s")
 			args = append(args, settings...)
 			if i := slices.Index(settings, "--exporter"); i >= 0 && settings[i+1] != "none" {
 				args = append(args, endpoint(settings[i+1], w.Sink)...)

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"embed"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"text/template"
 
 	"github.com/spanwire/spanwire/bench/proc"
@@ -76,12 +78,23 @@ func (p Peer) Start(g *proc.Group, tools Tools, w Wiring, cpus []int) (*proc.Pro
 	return g.Start(proc.Spec{Name: w.Name, Path: path, Args: p.args(w, file), CPUs: cpus})
 }
 
+// Ports that FreeAddress gives out: below those that Linux gives to outgoing connections (ip_local_port_range begins at 32768), or one
+// of the thousands of connections of a measurement could take the port before its proxy listens.
+const (
+	firstPort  = 16_000
+	afterPorts = 32_000
+	portTries  = 200
+)
+
 // FreeAddress returns an address on host that nobody listens on at this moment.
 func FreeAddress(host string) (string, error) {
-	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
-	if err != nil {
-		return "", fmt.Errorf("free port: %w", err)
+	var err error
+	for range portTries {
+		address := net.JoinHostPort(host, strconv.Itoa(firstPort+rand.IntN(afterPorts-firstPort)))
+		var l net.Listener
+		if l, err = net.Listen("tcp", address); err == nil {
+			return address, l.Close()
+		}
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String(), nil
+	return "", fmt.Errorf("free port: %w", err)
 }

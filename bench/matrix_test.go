@@ -1,0 +1,153 @@
+package bench
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/spanwire/spanwire/bench/peer"
+)
+
+func full() Options  { return Options{Runs: DefaultRuns} }
+func quick() Options { return Options{Runs: QuickRuns, Quick: true} }
+
+func TestMatrixKeepsItsBounds(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		o     Options
+		cells int
+		takes time.Duration
+	}{
+		{name: "bench", o: full(), cells: MaxCells, takes: 45 * time.Minute},
+		{name: "bench-quick", o: quick(), cells: MaxQuickCells, takes: 5*time.Minute + 30*time.Second},
+	} {
+		cells, err := Matrix(c.o)
+		if err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		if len(cells) > c.cells {
+			t.Errorf("%s: %d cells, allowed %d", c.name, len(cells), c.cells)
+		}
+		if takes := Estimate(cells, c.o); takes > c.takes {
+			t.Errorf("%s: takes %v, allowed %v", c.name, takes, c.takes)
+		}
+	}
+}
+
+func TestMatrixRefuses(t *testing.T) {
+	for _, o := range []Options{
+		{Runs: 1, Only: []string{"no-such-scenario"}},
+		{Runs: 1, Peers: []string{"no-such-peer"}},
+		{Runs: 1, Only: []string{"mesh"}, Peers: []string{peer.NginxStream}},
+	} {
+		if _, err := Matrix(o); !errors.Is(err, ErrMatrix) {
+			t.Errorf("Matrix(%v, %v) = %v", o.Only, o.Peers, err)
+		}
+	}
+}
+
+func TestMatrixSelects(t *testing.T) {
+	cells, err := Matrix(Options{Runs: 1, Only: []string{"small", "tc*"}, Peers: []string{"spanwire-*", "direct"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range cells {
+		if n := c.Scenario.Name; n != "small" && n != "tcp" {
+			t.Errorf("scenario %s was not asked for", n)
+		}
+		if !c.Peer.Ours() && c.Peer.Name != peer.Direct {
+			t.Errorf("peer %s was not asked for", c.Peer.Name)
+		}
+	}
+	if len(cells) != 7+2 {
+		t.Errorf("%d cells", len(cells))
+	}
+}
+
+// TestScenariosAreSound holds every declaration to what the report promises.
+func TestScenariosAreSound(t *testing.T) {
+	var names []string
+	for _, s := range Scenarios() {
+		if slices.Contains(names, s.Name) {
+			t.Errorf("two scenarios are called %s", s.Name)
+		}
+		names = append(names, s.Name)
+		if s.Title == "" || s.Why == "" || len(s.Peers) == 0 {
+			t.Errorf("%s: title, reason or peers are missing", s.Name)
+		}
+		for _, name := range slices.Concat(s.Peers, s.Quick) {
+			if _, err := peer.ByName(name); err != nil {
+				t.Errorf("%s: %v", s.Name, err)
+			}
+		}
+		for _, name := range s.Quick {
+			if !slices.Contains(s.Peers, name) {
+				t.Errorf("%s: %s is measured in a quick run only", s.Name, name)
+			}
+		}
+		measured := s.fixed
+		var phases []string
+		for _, p := range s.Phases {
+			if slices.Contains(phases, p.Name) {
+				t.Errorf("%s: two phases are called %s", s.Name, p.Name)
+			}
+			phases = append(phases, p.Name)
+			measured += p.length(full())
+			if p.Upstream > 0 && p.Upstream >= len(s.Upstreams) {
+				t.Errorf("%s: phase %s goes to upstream %d, which there is not", s.Name, p.Name, p.Upstream)
+			}
+		}
+		if measured < 5*time.Second {
+			t.Errorf("%s: only %v are measured in a cell", s.Name, measured)
+		}
+		if (s.measure == nil) == (len(s.Phases) == 0) {
+			t.Errorf("%s: has both phases and a measurement of its own, or neither", s.Name)
+		}
+	}
+}
+
+// TestP99HasItsSamples: at the rates and lengths of a full run every open loop yields the samples that a p99 needs.
+func TestP99HasItsSamples(t *testing.T) {
+	for _, s := range Scenarios() {
+		for _, p := range s.Phases {
+			i := slices.Index(p.Load, "--rate")
+			if !p.Latency || i < 0 {
+				continue
+			}
+			rate, err := time.ParseDuration(p.Load[i+1] + "ns")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if samples := float64(rate) * p.length(full()).Seconds() * DefaultRuns; samples < minimumForP99 {
+				t.Errorf("%s/%s: %.0f samples, a p99 needs %d", s.Name, p.Name, samples, minimumForP99)
+			}
+		}
+	}
+}
+
+func TestPercentilesNeedSamples(t *testing.T) {
+	for _, c := range []struct {
+		samples   float64
+		p99, p999 bool
+	}{{9_999, false, false}, {10_000, true, false}, {100_000, true, true}} {
+		cell := collected{values: map[string][]float64{QSamples: {c.samples}, QP50: {1}, QP99: {2}, QP999: {3}}}
+		got := cell.sum()
+		_, p99 := got.Value(QP99)
+		_, p999 := got.Value(QP999)
+		if p99 != c.p99 || p999 != c.p999 {
+			t.Errorf("%v samples: p99 %v, p99.9 %v", c.samples, p99, p999)
+		}
+		if _, ok := got.Value(QP50); !ok {
+			t.Errorf("%v samples: no p50", c.samples)
+		}
+	}
+}
+
+func TestSumSaysWhatWeakens(t *testing.T) {
+	cell := collected{values: map[string][]float64{QCPU: {8, 10, 12}, QP50: {10, 10, 11}, QForeign: {50, 60, 70}}, notes: []string{"run 1: LOST SPANS: 3"}}
+	got := cell.sum()
+	if len(got.Notes) != 3 || !isFailure(got.Notes[0]) || isFailure(got.Notes[1]) || isFailure(got.Notes[2]) {
+		t.Errorf("notes: %q", got.Notes)
+	}
+}

