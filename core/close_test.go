@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/spanwire/spanwire/core/span"
+	"github.com/spanwire/spanwire/parsers"
 )
 
 // openings are the first bytes of a client by how the engine treats the session: closes cross each kind alike.
@@ -274,6 +275,35 @@ func TestLongEarlyAnswerIsDeliveredWhole(t *testing.T) {
 		t.Fatalf("%d bytes behind the answer", len(rest))
 	}
 	l.closed()
+}
+
+// The server resets while the client, which is slow to read, is still sending: the write that fails must not shorten the wait for what
+// is pending. (It did when the clock of the head that is being held, which advance stops, was taken for that of the wait: then the
+// loop's age counted, so it has to be older than endingIdle.)
+func TestFailedWriteDoesNotCutOffPendingBytes(t *testing.T) {
+	t.Parallel()
+	l := connect(t, Config{})
+	time.Sleep(endingIdle + 100*time.Millisecond)
+	l.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n")
+	_ = head(t, l.server)
+	l.reply("HTTP/1.1 200 OK\r\n\r\n")
+	fill(t, l.server)
+	if l.e.Stats().PendingBytes == 0 {
+		t.Fatal("nothing is pending")
+	}
+	done := make(chan struct{})
+	if err := l.e.workers[0].loop.Post(func() { <-done }); err != nil {
+		t.Fatal(err)
+	}
+	l.send("more") // its event comes first, so that writing it is what fails
+	reset(t, l.server)
+	close(done)
+	time.Sleep(100 * time.Millisecond)
+	got := wantReset(t, l.client)
+	l.closed()
+	if want := l.e.Stats().Bytes[parsers.ServerToClient]; uint64(len(got)) != want {
+		t.Errorf("%d bytes of the %d that were read", len(got), want)
+	}
 }
 
 // Without SO_OOBINLINE on both sockets the urgent byte vanishes; without EPOLLPRI in Ready the bytes behind it wait for the next read.

@@ -131,6 +131,9 @@ func (s *session) keep(f *flow, data []byte, n int) {
 // watchHead starts or stops the timer that releases a head that is being held back.
 func (s *session) watchHead(held bool) {
 	w := s.w
+	if s.phase == phaseEnding {
+		return // nothing is held for a server that is gone; heldSince and the timer are awaitDelivery's
+	}
 	if !held {
 		if s.heldSince != 0 && s.phase == phaseRelaying {
 			w.loop.StopTimer(&s.timer)
