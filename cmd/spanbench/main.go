@@ -35,6 +35,7 @@ func main() {
 
 // spanbench is main with its surroundings passed in; it returns the exit code.
 func spanbench(ctx context.Context, args []string, out, diagnostics io.Writer) int {
+	wrongUsage := func(_ *cli.Context, err error, _ bool) error { return fmt.Errorf("%w: %w", errUsage, err) }
 	app := &cli.App{
 		Name:        "spanbench",
 		Usage:       "measure the sidecar beside Envoy, HAProxy and nginx",
@@ -45,15 +46,16 @@ func spanbench(ctx context.Context, args []string, out, diagnostics io.Writer) i
 			runCommand(diagnostics), planCommand(), reportCommand(), compareCommand(), figuresCommand(diagnostics), hopCommand(),
 		},
 		ExitErrHandler: func(*cli.Context, error) {},
-		OnUsageError: func(_ *cli.Context, err error, _ bool) error {
-			return fmt.Errorf("%w: %w", errUsage, err)
-		},
+		OnUsageError:   wrongUsage,
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
 				return fmt.Errorf("%w: unknown command %q", errUsage, c.Args().First())
 			}
 			return cli.ShowAppHelp(c)
 		},
+	}
+	for _, c := range app.Commands {
+		c.OnUsageError = wrongUsage
 	}
 	err := app.RunContext(ctx, args)
 	switch {

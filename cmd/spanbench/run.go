@@ -134,7 +134,7 @@ func planCommand() *cli.Command {
 			for _, cell := range cells {
 				_, _ = fmt.Fprintf(c.App.Writer, "%-12s %-18s %s\n", cell.Scenario.Name, cell.Peer.Name, cell.Scenario.Title)
 			}
-			_, _ = fmt.Fprintf(c.App.Writer, "%d cells, %d runs of each, about %v\n", len(cells), o.Runs, bench.Estimate(cells, o).Round(time.Second))
+			_, _ = fmt.Fprintf(c.App.Writer, "cells: %d, runs of each: %d, time: about %v\n", len(cells), o.Runs, bench.Estimate(cells, o).Round(time.Second))
 			return nil
 		},
 	}
