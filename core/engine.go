@@ -253,15 +253,18 @@ func (e *Engine) Close() {
 	}
 	e.cancel()
 	e.names.Wait()
-	for _, w := range e.workers {
-		_ = w.loop.Post(func() {
-			for _, l := range e.listeners {
-				if l.w == w {
-					l.close()
-				}
+	// What a listener has handed to another loop stands in that loop's queue once all listeners are closed, before what is posted next.
+	for _, l := range e.listeners {
+		closed := make(chan struct{})
+		if l.w.loop.Post(func() { l.close(); close(closed) }) == nil {
+			select {
+			case <-closed:
+			case <-l.w.done:
 			}
-			w.closeSessions()
-		})
+		}
+	}
+	for _, w := range e.workers {
+		_ = w.loop.Post(w.closeSessions)
 		_ = w.loop.Stop()
 	}
 	for _, w := range e.workers {

@@ -91,3 +91,17 @@ func head(t *testing.T, c net.Conn) string {
 	}
 	return string(b)
 }
+
+// missingOptions names the options that setRelayOptions sets and fd lacks.
+func missingOptions(fd int) (missing []string) {
+	for _, o := range []struct {
+		name          string
+		level, option int
+	}{{"TCP_NODELAY", unix.IPPROTO_TCP, unix.TCP_NODELAY}, {"SO_KEEPALIVE", unix.SOL_SOCKET, unix.SO_KEEPALIVE},
+		{"SO_OOBINLINE", unix.SOL_SOCKET, unix.SO_OOBINLINE}} {
+		if v, err := unix.GetsockoptInt(fd, o.level, o.option); err != nil || v == 0 {
+			missing = append(missing, o.name)
+		}
+	}
+	return missing
+}
