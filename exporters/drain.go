@@ -3,12 +3,12 @@ package exporters
 import "time"
 
 // The drain's pace. Short enough under load for a ring of a thousand slots at 100 000 spans a second, and for the records to be still
-// in the cache they were written to; long enough at rest to cost nothing (four wake-ups a second). In between the rings wake it when
+// in the cache they were written to; long enough at rest to cost nothing (two wake-ups a second). In between the rings wake it when
 // a quarter is full.
 const (
 	tickMin  = 5 * time.Millisecond
 	tickBusy = 50 * time.Millisecond  // the longest while spans come
-	tickMax  = 250 * time.Millisecond // the longest
+	tickMax  = 500 * time.Millisecond // the longest
 	// A drain that found fewer than quietSpans came too early, one that found more than busySpans too late.
 	quietSpans = 64
 	busySpans  = 512
@@ -25,6 +25,7 @@ func (p *Pipeline) drain() {
 	timer := time.NewTimer(tick)
 	defer timer.Stop()
 	last, trimmed := time.Now(), true
+	before := last // when the rings were last empty: what is in them came since
 	for {
 		stopping := false
 		select {
@@ -34,7 +35,8 @@ func (p *Pipeline) drain() {
 			stopping = true
 		}
 		now := time.Now()
-		n := p.empty(now)
+		n := p.empty(before)
+		before = now
 		if n > 0 {
 			last, trimmed = now, false
 		} else if !trimmed && now.Sub(last) > trimAfter {
@@ -67,9 +69,9 @@ func pace(tick time.Duration, n int) time.Duration {
 	return min(tick, tickBusy)
 }
 
-// empty takes what is in the rings, in turns, and hands it to every lane. It returns how many spans there were. A producer that
-// outruns it cannot hold it here for ever: it takes at most what the rings hold.
-func (p *Pipeline) empty(now time.Time) (n int) {
+// empty takes what is in the rings, in turns, and hands it to every lane; it came after since. It returns how many spans there were. A
+// producer that outruns it cannot hold it here for ever: it takes about as much as the rings hold.
+func (p *Pipeline) empty(since time.Time) (n int) {
 	for more := true; more; {
 		more = false
 		for _, r := range p.rings {
@@ -84,7 +86,7 @@ func (p *Pipeline) empty(now time.Time) (n int) {
 				}
 				p.view.set(rec, p.schema)
 				for _, l := range p.lanes {
-					l.add(&p.view, now)
+					l.add(&p.view, since)
 				}
 				r.Release()
 			}

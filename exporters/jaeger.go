@@ -37,8 +37,8 @@ func newJaeger(cfg *Config) (*Exporter, error) {
 	case strings.HasSuffix(path, "/api/traces"):
 		return jaegerCollector(cfg, setting, u)
 	}
-	return nil, fmt.Errorf("%s %q: unknown path; allowed: http(s)://…/v1/traces (OTLP), http(s)://…/api/traces (Thrift), udp://host:port (agent)",
-		setting, shown(u))
+	const allowed = "http(s)://…/v1/traces (OTLP), http(s)://…/api/traces (Thrift), udp://host:port (agent)"
+	return nil, fmt.Errorf("%s %q: unknown path; allowed: %s", setting, shown(u), allowed)
 }
 
 // jaegerCollector makes an exporter of Thrift over HTTP. There, compression is not understood by all versions, so it is never used.

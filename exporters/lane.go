@@ -25,15 +25,15 @@ type lane struct {
 
 	// The batch being filled; drain goroutine only, but for open.
 	buf     []byte
-	started time.Time    // when its first span came
+	started time.Time    // its first span came after this
 	open    atomic.Int64 // its spans; one writer, the drain
 
 	exported atomic.Uint64
 	dropped  [NumReasons]atomic.Uint64 // ReasonRingFull stays zero: the rings count it
 }
 
-// add encodes v into the current batch. Drain goroutine only.
-func (l *lane) add(v *View, now time.Time) {
+// add encodes v, which came after since, into the current batch. Drain goroutine only.
+func (l *lane) add(v *View, since time.Time) {
 	if l.Encoder == nil {
 		l.exported.Add(1)
 		return
@@ -48,11 +48,11 @@ func (l *lane) add(v *View, now time.Time) {
 	}
 	if open == 0 {
 		l.buf = l.Encoder.Begin(l.pool.get())
-		l.started = now
+		l.started = since
 	}
 	before := len(l.buf)
 	l.buf = l.Encoder.Append(l.buf, v)
-	if len(l.buf)+maxFinishBytes > l.batchBytes && !l.split(v, before, open, now) {
+	if len(l.buf)+maxFinishBytes > l.batchBytes && !l.split(v, before, open, since) {
 		return
 	}
 	n := l.open.Add(1)
@@ -63,12 +63,12 @@ func (l *lane) add(v *View, now time.Time) {
 
 // split is what add does when a span has made the batch too large: it sends what was there before (the first `before` bytes, of `open`
 // spans) and starts another batch with the span. It reports false when the span alone is too large for the transport and was dropped.
-func (l *lane) split(v *View, before, open int, now time.Time) bool {
+func (l *lane) split(v *View, before, open int, since time.Time) bool {
 	if open > 0 {
 		l.buf = l.buf[:before]
 		l.seal()
 		l.buf = l.Encoder.Begin(l.pool.get())
-		l.started = now
+		l.started = since
 		l.buf = l.Encoder.Append(l.buf, v)
 	}
 	if !l.Datagram || len(l.buf)+maxFinishBytes <= l.batchBytes {

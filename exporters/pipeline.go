@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spanwire/spanwire/core/ring"
@@ -28,6 +29,7 @@ type Pipeline struct {
 	wake    chan struct{} // sent to by the rings when they fill up
 	stop    chan struct{} // closed by Shutdown: one last drain
 	drained chan struct{} // closed when the last drain is done
+	started atomic.Bool
 	once    sync.Once
 }
 
@@ -97,6 +99,7 @@ func newUUID() string {
 
 // Start starts the drain and the senders.
 func (p *Pipeline) Start() {
+	p.started.Store(true)
 	for _, l := range p.lanes {
 		if l.Sender == nil {
 			continue
@@ -124,6 +127,9 @@ func (p *Pipeline) Shutdown(ctx context.Context) error {
 		defer cancel()
 	}
 	p.once.Do(func() { close(p.stop) })
+	if !p.started.Load() {
+		return nil // nothing was taken out of the rings, nothing can be sent
+	}
 	<-p.drained
 	sent := make(chan struct{})
 	go p.finish(sent)

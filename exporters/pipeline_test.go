@@ -127,6 +127,14 @@ func TestLogAndNoneTakeEverySpan(t *testing.T) {
 	}
 }
 
+func TestShutdownWithoutStartReturns(t *testing.T) {
+	p, rings := newTestPipeline(t, testConfig("zipkin", "none"), 8)
+	push(t, rings[0], record(span.Server, 1))
+	if s := shutdown(t, p, time.Second); s.Exporters[0].Queued != 1 {
+		t.Errorf("%+v", s)
+	}
+}
+
 func TestAFullRingCountsUnderEveryExporter(t *testing.T) {
 	p, rings := newTestPipeline(t, testConfig("none", "zipkin"), 8)
 	for i := range 10 { // not started yet: nobody empties the ring

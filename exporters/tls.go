@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// tlsConfig returns how to trust the collector at host and how to show who we are. The client certificate is read again at each handshake, so
-// that one which is renewed on disk is picked up.
+// tlsConfig returns how to trust the collector at host and how to show who we are. The client certificate is read again at each
+// handshake, so that one which is renewed on disk is picked up.
 func tlsConfig(cfg *Config, host string) (*tls.Config, error) {
 	c := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(maxInFlight)}
 	if cfg.CAFile != "" {
