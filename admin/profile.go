@@ -1,7 +1,8 @@
 package admin
 
 import (
-	"bufio"
+	"bytes"
+	"io"
 	"runtime"
 	"runtime/pprof"
 	"runtime/trace"
@@ -31,11 +32,9 @@ func (s *Server) profile(ctx *fasthttp.RequestCtx) {
 	case "", "/debug/pprof":
 		profileIndex(ctx)
 	case "profile":
-		s.timed(ctx, defaultProfileSeconds, func(w *bufio.Writer) (func(), error) {
-			return pprof.StopCPUProfile, pprof.StartCPUProfile(w)
-		})
+		s.timed(ctx, defaultProfileSeconds, pprof.StartCPUProfile, pprof.StopCPUProfile)
 	case "trace":
-		s.timed(ctx, defaultTraceSeconds, func(w *bufio.Writer) (func(), error) { return trace.Stop, trace.Start(w) })
+		s.timed(ctx, defaultTraceSeconds, trace.Start, trace.Stop)
 	default:
 		lookup(ctx, name)
 	}
@@ -69,25 +68,25 @@ func lookup(ctx *fasthttp.RequestCtx, name string) {
 	_ = p.WriteTo(ctx, debug) // into the response's body: cannot fail
 }
 
-// timed runs a profile for as long as the parameter seconds says, writing as it goes. Only one of a kind can run.
-func (s *Server) timed(ctx *fasthttp.RequestCtx, seconds int, start func(*bufio.Writer) (stop func(), err error)) {
+// timed runs a profile for as long as the parameter seconds says, then answers with it: what is sent while it runs would be under
+// the timeout of sending. Only one of a kind can run.
+func (s *Server) timed(ctx *fasthttp.RequestCtx, seconds int, start func(io.Writer) error, stop func()) {
 	if n, err := ctx.QueryArgs().GetUint("seconds"); err == nil && n > 0 {
 		seconds = min(n, maxProfileSeconds)
 	}
+	var profile bytes.Buffer
+	if err := start(&profile); err != nil {
+		respond(ctx, fasthttp.StatusConflict, typeText, err.Error()+"\n") // another one is running
+		return
+	}
+	timer := time.NewTimer(time.Duration(seconds) * time.Second)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-s.quit:
+	}
+	stop()
 	ctx.SetStatusCode(fasthttp.StatusOK)
 	ctx.SetContentType(typeBinary)
-	ctx.SetBodyStreamWriter(func(w *bufio.Writer) {
-		stop, err := start(w)
-		if err != nil {
-			_, _ = w.WriteString(err.Error() + "\n") // another one is running
-			return
-		}
-		defer stop()
-		timer := time.NewTimer(time.Duration(seconds) * time.Second)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-s.quit:
-		}
-	})
+	ctx.Response.SetBodyRaw(profile.Bytes())
 }

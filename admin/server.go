@@ -46,6 +46,8 @@ type Config struct {
 
 	// headTimeout replaces the constant of its name; 0 = that. Tests shorten it.
 	headTimeout time.Duration
+	// sendTimeout likewise.
+	sendTimeout time.Duration
 }
 
 // Build says which program this is.
@@ -93,6 +95,9 @@ func New(cfg Config) (*Server, error) {
 	if cfg.headTimeout == 0 {
 		cfg.headTimeout = headTimeout
 	}
+	if cfg.sendTimeout == 0 {
+		cfg.sendTimeout = sendTimeout
+	}
 	s := &Server{cfg: cfg, started: time.Now(), quit: make(chan struct{})}
 	s.http = fasthttp.Server{
 		Handler:               s.handle,
@@ -100,7 +105,7 @@ func New(cfg Config) (*Server, error) {
 		ReadBufferSize:        bufferBytes,
 		WriteBufferSize:       bufferBytes,
 		ReadTimeout:           cfg.headTimeout,
-		WriteTimeout:          sendTimeout,
+		WriteTimeout:          cfg.sendTimeout,
 		IdleTimeout:           idleTimeout,
 		MaxIdleWorkerDuration: idleTimeout,
 		MaxRequestBodySize:    maxBodyBytes,

@@ -2,12 +2,14 @@ package admin
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"runtime/trace"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -316,13 +318,25 @@ func TestTooManyClientsAreTurnedAway(t *testing.T) {
 	}
 }
 
+// A profile takes longer than a response may take to be sent: it is sent when it is complete.
+func TestProfileOutlastsTheSendTimeout(t *testing.T) {
+	s := serve(t, func(cfg *Config) { cfg.sendTimeout = 300 * time.Millisecond })
+	res, err := http.Get(s.admin + "/debug/pprof/profile?seconds=1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	profile, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != http.StatusOK || !bytes.HasPrefix(profile, []byte{0x1f, 0x8b}) {
+		t.Errorf("status %d, %d bytes, %v", res.StatusCode, len(profile), err)
+	}
+}
+
 func TestProfileEndsWithTheServer(t *testing.T) {
 	s := serve(t, nil)
 	done := make(chan int, 1)
-	started := make(chan struct{})
 	go func() {
 		res, err := http.Get(s.admin + "/debug/pprof/trace?seconds=300")
-		close(started)
 		if err != nil {
 			done <- 0
 			return
@@ -331,7 +345,11 @@ func TestProfileEndsWithTheServer(t *testing.T) {
 		n, _ := io.Copy(io.Discard, res.Body)
 		done <- int(n)
 	}()
-	<-started // the head of the response has come: the trace is running
+	for deadline := time.Now().Add(5 * time.Second); !trace.IsEnabled(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("no trace is running")
+		}
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	close(s.quit)
