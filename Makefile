@@ -144,6 +144,10 @@ bench: bench-build ## the overhead report beside Envoy, HAProxy and nginx: build
 bench-quick: bench-build ## at most 12 cells of it (5 minutes)
 	@build/spanbench run --quick $(ARGS)
 
+.PHONY: bench-check
+bench-check: bench-build ## every scenario and peer for a moment: correctness only (3 minutes)
+	@REQUIRE_PEERS=1 build/spanbench run --short 500ms --runs 1 $(ARGS)
+
 .PHONY: bench-envoy
 bench-envoy: ## install the Envoy that the report compares with into build/envoy (needs python3 with venv; 130 MB)
 	python3 -m venv build/envoy
