@@ -52,6 +52,7 @@ var rules = []rule{
 	{dir: "demo/service"},
 	{dir: "demo", modules: true},
 	{dir: "e2e", own: []string{"demo/..."}, modules: true},
+	{dir: "e2e/redirect", own: []string{"core/..."}},
 	{dir: "internal/need", alone: true},
 	{dir: "tools/testreport", own: []string{"internal/need"}},
 }

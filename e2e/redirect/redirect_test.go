@@ -1,0 +1,429 @@
+//go:build e2e
+
+// Package redirect tests the relay behind real redirect rules and under a real shortage of ports, in network namespaces that the
+// test makes for itself: the machine's own network is not touched, and what was made ends with the processes in it.
+package redirect
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/spanwire/spanwire/core"
+	"github.com/spanwire/spanwire/core/span"
+	"github.com/spanwire/spanwire/core/trace"
+	"github.com/spanwire/spanwire/internal/need"
+)
+
+// patience bounds whatever a test waits for.
+const patience = 10 * time.Second
+
+// nobody is the user that the application runs as: its connections are redirected, the relay's are not.
+const nobody = 65534
+
+// The addresses: the host under test has two of each family, the outside one.
+var (
+	hostAddrs    = []string{"10.9.0.1", "10.9.0.2", "fd00:9::1", "fd00:9::2"}
+	outsideAddrs = []string{"10.9.0.9", "fd00:9::9"}
+)
+
+// rules redirect what comes from outside for port 8080, and what the application sends to port 9090.
+const rules = `
+table inet relay {
+	chain inbound {
+		type nat hook prerouting priority -100; policy accept;
+		iifname "host0" tcp dport 8080 redirect to :15001
+	}
+	chain outbound {
+		type nat hook output priority -100; policy accept;
+		meta skuid 65534 tcp dport 9090 redirect to :15001
+	}
+}
+`
+
+// inNamespace runs the named test of this binary again, in a network namespace of its own, unless it runs there already; it reports
+// whether the caller is the one inside.
+func inNamespace(t *testing.T) bool {
+	t.Helper()
+	const variable = "SPANWIRE_TEST_NAMESPACE"
+	if os.Getenv(variable) == t.Name() {
+		run(t, "ip", "link", "set", "lo", "up")
+		return true
+	}
+	need.Root(t)
+	need.Tool(t, "ip")
+	need.Tool(t, "nft")
+	cmd := self("-test.run=^"+t.Name()+"$", "-test.v")
+	cmd.Env = append(os.Environ(), variable+"="+t.Name())
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
+	out, err := cmd.CombinedOutput()
+	if err != nil || !bytes.Contains(out, []byte("--- PASS: "+t.Name())) {
+		t.Fatalf("in the namespace: %v\n%s", err, out)
+	}
+	return false
+}
+
+// self returns a command that runs this binary.
+func self(args ...string) *exec.Cmd { return exec.Command("/proc/self/exe", args...) }
+
+// run runs a tool.
+func run(t *testing.T, name string, args ...string) {
+	t.Helper()
+	if out, err := exec.Command(need.Tool(t, name), args...).CombinedOutput(); err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	}
+}
+
+// roleVariable names what this binary does instead of testing.
+const roleVariable = "SPANWIRE_TEST_ROLE"
+
+// TestMain lets the binary stand in for the processes of the test.
+func TestMain(m *testing.M) {
+	switch os.Getenv(roleVariable) {
+	case "":
+		os.Exit(m.Run())
+	case "peer":
+		servePeer()
+	}
+}
+
+// servePeer serves on port 9090 and, for each line "ADDRESS" on stdin, connects there, sends a request, and prints what came: the body
+// of the answer, or the error.
+func servePeer() {
+	var addr string
+	for {
+		if _, err := fmt.Fscanln(os.Stdin, &addr); err != nil {
+			return
+		}
+		if addr == "serve" {
+			if err := serve(":9090"); err != nil {
+				fmt.Println(err)
+				return
+			}
+			fmt.Println("serving")
+			continue
+		}
+		fmt.Println(ask(addr))
+	}
+}
+
+// serve answers requests at addr with the address they arrived at.
+func serve(addr string) error {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err
+	}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer func() { _ = c.Close() }()
+				buf := make([]byte, 4096)
+				if _, err := c.Read(buf); err != nil {
+					return
+				}
+				body := c.LocalAddr().String()
+				_, _ = fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", len(body), body)
+			}()
+		}
+	}()
+	return nil
+}
+
+// ask sends a request to addr and returns the body of the answer, or the error, in one line.
+func ask(addr string) string {
+	c, err := net.DialTimeout("tcp", addr, patience)
+	if err != nil {
+		return "error: " + err.Error()
+	}
+	defer func() { _ = c.Close() }()
+	_ = c.SetDeadline(time.Now().Add(patience))
+	if _, err := io.WriteString(c, "GET /here HTTP/1.1\r\nHost: a\r\n\r\n"); err != nil {
+		return "error: " + err.Error()
+	}
+	b, err := io.ReadAll(c)
+	if err != nil {
+		return "error: " + err.Error()
+	}
+	_, body, _ := strings.Cut(string(b), "\r\n\r\n")
+	return body
+}
+
+// peer is a process that asks: the outside, or the application.
+type peer struct {
+	t   *testing.T
+	in  io.Writer
+	out io.Reader
+	pid int
+}
+
+// startPeer starts a peer, in a namespace of its own or as another user.
+func startPeer(t *testing.T, attr *syscall.SysProcAttr) *peer {
+	t.Helper()
+	cmd := self()
+	cmd.Env = append(os.Environ(), roleVariable+"=peer")
+	cmd.SysProcAttr = attr
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = in.Close()
+		_ = cmd.Wait()
+	})
+	return &peer{t: t, in: in, out: out, pid: cmd.Process.Pid}
+}
+
+// ask has the peer ask addr.
+func (p *peer) ask(addr string) string {
+	p.t.Helper()
+	if _, err := fmt.Fprintln(p.in, addr); err != nil {
+		p.t.Fatal(err)
+	}
+	var line []byte
+	for one := make([]byte, 1); ; line = append(line, one[0]) {
+		if _, err := p.out.Read(one); err != nil {
+			p.t.Fatal(err)
+		}
+		if one[0] == '\n' {
+			return string(line)
+		}
+	}
+}
+
+// outside makes a second namespace, joined to this one by a pair of interfaces, and returns the process in it.
+func outside(t *testing.T) *peer {
+	t.Helper()
+	p := startPeer(t, &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET})
+	pid := fmt.Sprint(p.pid)
+	run(t, "ip", "link", "add", "host0", "type", "veth", "peer", "name", "out0", "netns", pid)
+	for _, a := range hostAddrs {
+		addAddress(t, a, "host0")
+	}
+	run(t, "ip", "link", "set", "host0", "up")
+	nsenter := func(args ...string) {
+		run(t, "nsenter", append([]string{"-t", pid, "-n", need.Tool(t, "ip")}, args...)...)
+	}
+	nsenter("link", "set", "lo", "up")
+	for _, a := range outsideAddrs {
+		nsenter(address(a, "out0")...)
+	}
+	nsenter("link", "set", "out0", "up")
+	if got := p.ask("serve"); got != "serving" {
+		t.Fatal(got)
+	}
+	return p
+}
+
+// address returns the arguments of ip that give a to an interface; a v6 address is usable at once (nodad).
+func address(a, dev string) []string {
+	if strings.Contains(a, ":") {
+		return []string{"address", "add", a + "/64", "dev", dev, "nodad"}
+	}
+	return []string{"address", "add", a + "/24", "dev", dev}
+}
+
+func addAddress(t *testing.T, a, dev string) { t.Helper(); run(t, "ip", address(a, dev)...) }
+
+// startEngine starts an engine and closes it with the test.
+func startEngine(t *testing.T, cfg core.Config) *core.Engine {
+	t.Helper()
+	shared, err := trace.NewShared(trace.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Loops, cfg.Trace = 2, shared
+	e, err := core.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Close)
+	if err := e.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// oneSpan waits for the next span.
+func oneSpan(t *testing.T, e *core.Engine) span.Record {
+	t.Helper()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		for _, r := range e.Rings() {
+			if s := r.Peek(); s != nil {
+				var c span.Record
+				s.CopyTo(&c)
+				r.Release()
+				return c
+			}
+		}
+	}
+	t.Fatal("no span")
+	return span.Record{}
+}
+
+// eventually waits until cond holds.
+func eventually(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !cond(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain: %s", what)
+		}
+	}
+}
+
+// Every address of the host is reached from outside, and every address outside from the application, each under its own name: the
+// original destination decides where the relay dials, and the address that the connection was accepted at which side it is. With the
+// rule "inbound is what was sent to the accepted socket's own address", the second address of each family would be outbound, for a
+// redirect on PREROUTING rewrites to the first.
+func TestRedirectedConnections(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	out := outside(t)
+	nft := exec.Command(need.Tool(t, "nft"), "-f", "-")
+	nft.Stdin = strings.NewReader(rules)
+	if msg, err := nft.CombinedOutput(); err != nil {
+		t.Fatalf("nft: %v\n%s", err, msg)
+	}
+	for _, port := range []string{":8080", ":9090"} {
+		if err := serve(port); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e := startEngine(t, core.Config{Transparent: ":15001"})
+	app := startPeer(t, &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}})
+
+	check := func(p *peer, addr string, kind span.Kind) {
+		t.Run(kind.String()+" "+addr, func(t *testing.T) {
+			if got := p.ask(addr); got != addr {
+				t.Fatalf("arrived at %q", got)
+			}
+			s := oneSpan(t, e)
+			if s.Kind != kind || s.Server != span.EndpointFrom(netip.MustParseAddrPort(addr)) || s.Status != 200 {
+				t.Errorf("a %v span to %v, status %d", s.Kind, s.Server.AddrPort(), s.Status)
+			}
+		})
+	}
+	for _, a := range hostAddrs {
+		check(out, net.JoinHostPort(a, "8080"), span.Server)
+	}
+	for _, a := range outsideAddrs {
+		check(app, net.JoinHostPort(a, "9090"), span.Client)
+	}
+	// The application may call itself by an address of the host.
+	for _, a := range hostAddrs {
+		check(app, net.JoinHostPort(a, "9090"), span.Client)
+	}
+	// What comes to the relay's own port was not redirected, and would go round in circles.
+	before := e.Stats().Refused[core.RefusedSelf]
+	for _, a := range hostAddrs {
+		if got := out.ask(net.JoinHostPort(a, "15001")); !strings.Contains(got, "reset") {
+			t.Errorf("the relay's own port at %s: %q", a, got)
+		}
+	}
+	if got := e.Stats().Refused[core.RefusedSelf] - before; got != uint64(len(hostAddrs)) {
+		t.Errorf("%d refused", got)
+	}
+	// An address that refuses: the connection was accepted by the relay, so it is reset, and told as refused.
+	run(t, "nft", "add", "rule", "inet", "relay", "outbound", "meta", "skuid", "65534", "tcp", "dport", "9091", "redirect", "to", ":15001")
+	if got := app.ask("10.9.0.9:9091"); !strings.Contains(got, "reset") {
+		t.Errorf("a closed port: %q", got)
+	}
+	if s := oneSpan(t, e); s.Failure != span.FailureRefused || s.Kind != span.Client {
+		t.Errorf("failure %v", s.Failure)
+	}
+}
+
+// With four local ports towards an upstream, the fifth session waits until one is free, and is not refused; without the back-off it
+// would be. One that waits for longer than the dial timeout is reset, and counted as out of ports.
+func TestOutOfPorts(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	if err := os.WriteFile("/proc/sys/net/ipv4/ip_local_port_range", []byte("40000 40003"), 0); err != nil {
+		t.Fatal(err)
+	}
+	backend, err := net.Listen("tcp", "127.0.0.1:9000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for {
+			c, err := backend.Accept()
+			if err != nil {
+				return
+			}
+			go func() { _, _ = io.Copy(c, c); _ = c.Close() }()
+		}
+	}()
+	const timeout = 700 * time.Millisecond
+	e := startEngine(t, core.Config{DialTimeout: timeout, Explicit: []core.Listen{{Addr: "127.0.0.1:15001", Upstream: "127.0.0.1:9000"}}})
+	// The clients' own ports are outside of that range.
+	next := 50000
+	dial := func() *net.TCPConn {
+		t.Helper()
+		d := net.Dialer{Timeout: patience, LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: next}}
+		next++
+		c, err := d.Dial("tcp", "127.0.0.1:15001")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		_ = c.SetDeadline(time.Now().Add(patience))
+		if _, err := io.WriteString(c, "\x00echo"); err != nil {
+			t.Fatal(err)
+		}
+		return c.(*net.TCPConn)
+	}
+	echoed := func(c net.Conn) error {
+		_, err := io.ReadFull(c, make([]byte, 5))
+		return err
+	}
+	var open []*net.TCPConn
+	for range 4 {
+		c := dial()
+		if err := echoed(c); err != nil {
+			t.Fatal(err)
+		}
+		open = append(open, c)
+	}
+	waiting := dial()
+	eventually(t, "a back-off", func() bool { return e.Stats().Backoffs > 0 })
+	if n := e.Stats().Refused; n != [core.NumRefusals]uint64{} {
+		t.Errorf("refused: %v", n)
+	}
+	_ = open[0].SetLinger(0) // a reset leaves no TIME_WAIT behind
+	_ = open[0].Close()
+	if err := echoed(waiting); err != nil {
+		t.Fatalf("the session that waited: %v", err)
+	}
+	begin := time.Now()
+	if err := echoed(dial()); err == nil || !strings.Contains(err.Error(), "reset") {
+		t.Errorf("without a port: %v", err)
+	}
+	if d := time.Since(begin); d < timeout {
+		t.Errorf("gave up after %v", d)
+	}
+	if st := e.Stats(); st.Refused[core.RefusedPorts] != 1 || st.Backoffs > 20 {
+		t.Errorf("refused %v, %d back-offs", st.Refused, st.Backoffs)
+	}
+}
