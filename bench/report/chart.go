@@ -25,6 +25,8 @@ type chart struct {
 	Rows            []row
 	Ticks           []tick
 	Height          int
+	// Alone: it is a file of its own and needs its style within.
+	Alone bool
 	// Numbers that the template needs.
 	Width, Label, Top, Bottom int
 }

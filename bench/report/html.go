@@ -33,9 +33,9 @@ type section struct {
 // WriteHTML writes the report as one page that needs nothing else: no script, pictures as SVG, light and dark by the reader's
 // preference.
 func WriteHTML(w io.Writer, r *bench.Result) error {
-	t, err := template.New("report").Funcs(template.FuncMap{"number": bench.Number, "value": figureValue}).Parse(page)
+	t, err := parse()
 	if err != nil {
-		return fmt.Errorf("report template: %w", err)
+		return err
 	}
 	v := view{Result: r, Summary: Summary(r), Figures: r.Figures(), Charts: charts(r), Method: Method(r)}
 	for _, s := range r.Scenarios {
@@ -45,6 +45,15 @@ func WriteHTML(w io.Writer, r *bench.Result) error {
 		return fmt.Errorf("report: %w", err)
 	}
 	return nil
+}
+
+// parse returns the templates of the page and of its pictures.
+func parse() (*template.Template, error) {
+	t, err := template.New("report").Funcs(template.FuncMap{"number": bench.Number, "value": figureValue}).Parse(page)
+	if err != nil {
+		return nil, fmt.Errorf("report template: %w", err)
+	}
+	return t, nil
 }
 
 // charts returns the pictures; those without data are left out.

@@ -123,13 +123,13 @@ func TestPageIsSelfContained(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := page.String()
-	for _, banned := range []string{"<script", "http://", "https://", "@import", "url(", "<b>not bold", "abc<def>", "ZgotmplZ"} {
+	for _, banned := range []string{"<script", "href=\"http", "src=", "@import", "url(", "<b>not bold", "abc<def>", "ZgotmplZ"} {
 		if strings.Contains(text, banned) {
 			t.Errorf("the page has %q", banned)
 		}
 	}
-	for _, wanted := range []string{"prefers-color-scheme: dark", "<svg id=\"cpu\"", "<svg id=\"latency-1000\"", "<svg id=\"added-1000\"",
-		"<svg id=\"memory-rest\"", "Method", "abc&lt;def&gt;"} {
+	for _, wanted := range []string{"prefers-color-scheme: dark", " id=\"cpu\"", " id=\"latency-1000\"", " id=\"added-1000\"",
+		" id=\"memory-rest\"", "Method", "abc&lt;def&gt;"} {
 		if !strings.Contains(text, wanted) {
 			t.Errorf("the page lacks %q", wanted)
 		}

@@ -43,7 +43,7 @@ func spanbench(ctx context.Context, args []string, out, diagnostics io.Writer) i
 		ErrWriter:   diagnostics,
 		HideVersion: true,
 		Commands: []*cli.Command{
-			runCommand(diagnostics), planCommand(), reportCommand(), compareCommand(), figuresCommand(diagnostics), hopCommand(),
+			runCommand(diagnostics), planCommand(), reportCommand(), compareCommand(), publishCommand(), figuresCommand(diagnostics), hopCommand(),
 		},
 		ExitErrHandler: func(*cli.Context, error) {},
 		OnUsageError:   wrongUsage,
