@@ -13,7 +13,7 @@ import (
 	"github.com/spanwire/spanwire/core/span"
 )
 
-// ErrDraining: the engine is shutting down.
+// ErrDraining is why an engine that is shutting down is not ready.
 var ErrDraining = errors.New("draining")
 
 // Engine is the relay: its listeners, its loops and their sessions.

@@ -213,9 +213,7 @@ func (w *worker) snapshot() Stats {
 	st := w.stats
 	st.RingDropped = w.ring.Dropped()
 	if w.tracer != nil {
-		for i, n := range w.tracer.Stats.Joins {
-			st.Joins[i] = n
-		}
+		st.Joins = w.tracer.Stats.Joins
 	}
 	return st
 }

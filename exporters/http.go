@@ -160,7 +160,7 @@ func (s *httpSender) dial(addr string, timeout time.Duration) (net.Conn, error) 
 	s.conns[c] = struct{}{}
 	s.mu.Unlock()
 	if s.ctx.Err() != nil { // Abort may have missed it
-		c.Close()
+		_ = c.Close()
 		return nil, errAborted
 	}
 	if s.tls == nil {
@@ -168,7 +168,7 @@ func (s *httpSender) dial(addr string, timeout time.Duration) (net.Conn, error) 
 	}
 	secure := tls.Client(c, s.tls)
 	if err := secure.HandshakeContext(ctx); err != nil {
-		c.Close()
+		_ = c.Close()
 		return nil, err
 	}
 	return alertConn{Conn: secure, alert: &s.alert}, nil

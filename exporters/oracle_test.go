@@ -218,7 +218,7 @@ func checkOTLP(payload []byte, schemaName string, records []*span.Record) error 
 		return err
 	}
 	if canonical, err := (proto.MarshalOptions{}).Marshal(&m); err != nil || len(canonical) != len(payload) && allPositive(records) {
-		return fmt.Errorf("%d bytes, the library needs %d (%v)", len(payload), len(canonical), err)
+		return fmt.Errorf("%d bytes, the library needs %d (%w)", len(payload), len(canonical), err)
 	}
 	if len(m.ResourceSpans) != 1 || len(m.ResourceSpans[0].ScopeSpans) != 1 {
 		return fmt.Errorf("not one resource and scope")

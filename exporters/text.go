@@ -116,7 +116,7 @@ func appendJSONLowerRunes(dst []byte, s string) []byte {
 	dst = append(dst, '"')
 	for _, r := range s {
 		r = unicode.ToLower(r)
-		if r < utf8.RuneSelf && plainJSON(string(rune(r))) == 0 {
+		if r < utf8.RuneSelf && plainJSON(string(r)) == 0 {
 			dst = appendEscape(dst, byte(r))
 		} else {
 			dst = utf8.AppendRune(dst, r)

@@ -78,7 +78,7 @@ func (c alertConn) Write(b []byte) (int, error) {
 	n, err := c.Conn.Write(b)
 	if err != nil && c.SetReadDeadline(time.Now().Add(alertWait)) == nil {
 		var one [1]byte
-		c.Read(one[:])
+		_, _ = c.Read(one[:]) // for the alert, which Read keeps
 	}
 	return n, err
 }

@@ -300,7 +300,7 @@ func (h *Head) splitTarget(data []byte, connect, options bool) bool {
 	lo, hi := h.Target.Lo, h.Target.Hi
 	switch {
 	case connect:
-		if bytes.IndexByte(t, ':') <= 0 || bytes.IndexAny(t, "/?#") >= 0 {
+		if bytes.IndexByte(t, ':') <= 0 || bytes.ContainsAny(t, "/?#") {
 			return false
 		}
 		h.Authority = h.Target

@@ -28,8 +28,8 @@ const (
 type form uint8
 
 const (
-	// single: one value; the last flag wins.
-	single form = iota
+	// The zero form: one value; the last flag wins.
+	_ form = iota
 	// boolean: true or false; the flag alone means true.
 	boolean
 	// list: a comma list everywhere; repeating the flag adds to it.

@@ -50,7 +50,6 @@ type direction struct {
 	arrived     int
 	done        int
 	first, last int // offsets of the last start and of the last event
-	open        int // starts without their end
 }
 
 // connection is the model of the engine.
