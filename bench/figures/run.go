@@ -297,6 +297,7 @@ func judge(chosen []figure, cells []*collected) []Verdict {
 			v.OK = false // work that was not done costs nothing
 			v.Notes = append(v.Notes, fmt.Sprintf("%s lost up to %.0f spans in a run", f.subject, slices.Max(missing)))
 		}
+		v.Notes = slices.Compact(v.Notes) // subject and divisor may be one
 		verdicts = append(verdicts, v)
 	}
 	return verdicts
