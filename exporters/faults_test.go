@@ -191,14 +191,12 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 	eventually(t, "1000 spans", func() bool { return col.distinct() == 1000 })
 	shutdown(t, p, 5*time.Second)
 	col.checkOnce(1000)
-	early := 0
-	for _, when := range at[1:] {
-		if when.Sub(at[0]) < time.Second {
-			early++
+	// What the other sender has under way goes on until this one has read its answer; then nobody asks before the second is over.
+	const readBy = 100 * time.Millisecond
+	for i, when := range at[1:] {
+		if after := when.Sub(at[0]); after > readBy && after < time.Second {
+			t.Errorf("request %d came %v after the answer that asked for a second", i+1, after)
 		}
-	}
-	if early >= maxInFlight { // one may have been on its way when the answer came
-		t.Errorf("asked %d times within the second", early)
 	}
 }
 

@@ -13,6 +13,7 @@ type batch struct {
 	payload  []byte // what is sent: buf or a part of it
 	spans    int
 	attempts int
+	pauses   int // queue.pauses when it was taken
 }
 
 // queue holds the batches of one exporter, bounded by spans and bytes; the oldest goes when it is full. The drain pushes, senders take
@@ -30,6 +31,7 @@ type queue struct {
 	taken    int          // batches
 	failures int          // attempts that failed since the last that did not
 	until    time.Time
+	pauses   int // pauses begun so far
 	pause    *time.Timer
 	closing  bool // no more pushes: takers return when all is done
 	closed   bool // the end: takers return at once
@@ -104,6 +106,7 @@ func (q *queue) take() (batch, bool) {
 		case len(q.waiting) > 0 && (q.failures == 0 || q.taken == 0) && !time.Now().Before(q.until):
 			b := q.waiting[0]
 			q.popLocked()
+			b.pauses = q.pauses
 			q.taken++
 			return b, true
 		}
@@ -111,7 +114,8 @@ func (q *queue) take() (batch, bool) {
 	}
 }
 
-// done ends a batch that was taken: delivered or dropped. ok: the receiver answered sanely, so that the next attempts need no pause.
+// done ends a batch that was taken: delivered or dropped. ok: the receiver answered sanely, so that the next attempts need no pause,
+// unless one began while the batch was on its way.
 func (q *queue) done(b batch, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -119,7 +123,7 @@ func (q *queue) done(b batch, ok bool) {
 	q.spans.Add(-int64(b.spans))
 	q.bytes -= len(b.payload)
 	q.pool.put(b.buf)
-	if ok {
+	if ok && b.pauses == q.pauses {
 		q.failures = 0 // a pause that another sender's failure has begun goes on
 	}
 	q.changed.Broadcast()
@@ -148,6 +152,7 @@ func (q *queue) backOff(asked time.Duration) {
 		d = min(d, q.backoffMin<<q.failures)
 	}
 	q.failures++
+	q.pauses++
 	d = d/2 + rand.N(d/2+1)
 	if !q.closing {
 		d = max(d, asked)
