@@ -40,7 +40,8 @@ from_wrk() {
         $1 == "50%" { p50 = ms($2) } $1 == "99%" { print p50, ms($2) }' >>"$work/wrk"
 }
 from_fortio() {
-    # -uniform: or all its connections send at the same moment, over and over. Its histogram gets coarse away from its offset: close to the 10 ms it tells microseconds.
+    # -uniform: or all its connections send at the same moment, over and over. Its histogram gets coarse away from the offset:
+    # close to the 10 ms it tells microseconds apart.
     "$fortio" load -quiet -uniform -qps 2000 -c 64 -t "${each}s" -offset 9500us -r 0.00001 -p 50,99 "$slow" 2>&1 | awk '
         /^# target 50%/ { p50 = $4 * 1000 } /^# target 99%/ { print p50, $4 * 1000; exit }' >>"$work/fortio"
 }
