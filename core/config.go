@@ -52,7 +52,7 @@ type Config struct {
 	Trace *trace.Shared
 	// Parsers is the table of protocols; nil = parsers.Table().
 	Parsers []parsers.Parser
-	// RingSlots is the number of spans each loop's ring holds, a power of two; 0 = 1024.
+	// RingSlots is the number of spans each loop's ring holds, a power of two; 0 = 2048.
 	RingSlots int
 	// Log receives what a person should know; never payload. nil = discard.
 	Log *slog.Logger
@@ -70,8 +70,9 @@ type Bound struct {
 
 const (
 	defaultDialTimeout = 10 * time.Second
-	// defaultRingSlots holds 10 ms of spans at 100 000 a second, which is several turns of the drain; 1 MiB a loop once in use.
-	defaultRingSlots = 1024
+	// defaultRingSlots holds 20 ms of spans at 100 000 a second, which is several time slices; 2 MiB a loop when it has been full, a tenth
+	// of it in ordinary use (the ring starts over whenever it is empty).
+	defaultRingSlots = 2048
 )
 
 // withDefaults fills in defaults and checks what cannot be checked later.

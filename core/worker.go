@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/spanwire/spanwire/core/loop"
 	"github.com/spanwire/spanwire/core/ring"
 	"github.com/spanwire/spanwire/core/span"
@@ -106,9 +108,16 @@ func (w *worker) record(r *span.Record) {
 	}
 	r.CopyTo(slot)
 	if w.ring.Commit() {
-		// With as many processors as loops the drain has none of its own. It was just woken and comes next; without this it
-		// would wait for a preemption, by when the ring could be full.
-		runtime.Gosched()
+		w.letDrain()
+	}
+}
+
+// letDrain lets the drain run when the ring is filled by another quarter. Where it shares a processor with the loop it would otherwise wait for
+// the end of the loop's time slice, by when the ring could be full; where it has one of its own this returns at once.
+func (w *worker) letDrain() {
+	runtime.Gosched()
+	if w.ring.Len() > w.ring.Cap()/4 {
+		_, _, _ = unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
 	}
 }
 

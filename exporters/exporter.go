@@ -171,8 +171,8 @@ type Config struct {
 	Timeout                    time.Duration // of one attempt, connecting included; default 10 s
 	QueueSpans                 int           // spans held per exporter; default 32768
 	QueueBytes                 int           // bytes held per exporter; default 8 MiB
-	BatchSpans                 int           // default 128
-	BatchBytes                 int           // default 64 KiB
+	BatchSpans                 int           // default 512
+	BatchBytes                 int           // default 256 KiB
 	FlushEvery                 time.Duration // age at which an incomplete batch is sent; default 1 s
 	Output                     io.Writer     // of the exporter log; default os.Stdout
 	Log                        *slog.Logger  // default: discard
@@ -183,13 +183,14 @@ type Config struct {
 	backoffMin, backoffMax time.Duration
 }
 
-// Defaults of Config. Batching follows what collectors handle best: a hundred spans amortise a request, 64 KiB fit socket buffers.
+// Defaults of Config. A request costs some 50 µs here and as much at the collector: 512 spans (OpenTelemetry's default too) make that
+// 0.1 µs a span; with 128 it was 0.4.
 const (
 	defaultTimeout    = 10 * time.Second
 	defaultQueueSpans = 32768
 	defaultQueueBytes = 8 << 20
-	defaultBatchSpans = 128
-	defaultBatchBytes = 64 << 10
+	defaultBatchSpans = 512
+	defaultBatchBytes = 256 << 10
 	defaultFlushEvery = time.Second
 	defaultBackoffMin = 200 * time.Millisecond
 	defaultBackoffMax = 10 * time.Second

@@ -62,10 +62,10 @@ func TestBatchesAreBounded(t *testing.T) {
 	cfg.ZipkinEndpoint, cfg.FlushEvery = c.serve()+"/", time.Minute
 	p, rings := newTestPipeline(t, cfg, 1024)
 	p.Start()
-	pushMany(t, rings[0], 0, 1000)
+	pushMany(t, rings[0], 0, 5000)
 	shutdown(t, p, 10*time.Second)
-	c.checkOnce(1000)
-	if n := c.asked(); n < 1000/128 || n > 30 {
+	c.checkOnce(5000)
+	if n := c.asked(); n < 5000/defaultBatchSpans || n > 40 {
 		t.Errorf("%d requests", n)
 	}
 	sizes.Range(func(size, _ any) bool {

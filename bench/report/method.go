@@ -38,7 +38,7 @@ func Method(r *bench.Result) []string {
 			"the runs. A p99 is told from 10 000 samples on, a p99.9 from 100 000.",
 		"Spans: the collector counts what arrives; traced runs compare it with the requests sent. A run that lost spans is marked, " +
 			"whoever's it is: work that was not done costs nothing.",
-		"Matched settings: spans in batches of 128 or one second, W3C trace context, no access log, no TLS, keep-alive to the upstream. " +
+		"Matched settings: spans in batches of 512 or one second, W3C trace context, no access log, no TLS, keep-alive to the upstream. " +
 			"All configurations are beside this report.",
 	}
 }
