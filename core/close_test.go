@@ -228,8 +228,15 @@ func TestEarlyAnswerSurvivesTheResetBehindIt(t *testing.T) {
 			l.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n")
 			_ = mustRead(t, l.server, 10)
 			fill(t, l.client)
+			// The answer and the reset come in one event, in which the write that fails is tried before anything is read.
+			done := make(chan struct{})
+			if err := l.e.workers[0].loop.Post(func() { <-done }); err != nil {
+				t.Fatal(err)
+			}
 			l.reply(answer)
+			drained(t, l.server)
 			_ = l.server.Close()
+			close(done)
 			if got := wantReset(t, l.client); got != answer {
 				t.Fatalf("the client got %q", got)
 			}

@@ -145,6 +145,9 @@ func (s *session) dialed() {
 	if s.phase == phaseRelaying && s.heldSince != 0 {
 		s.w.loop.SetTimer(&s.timer, holdIdle, s)
 	}
+	if s.phase == phaseRelaying && s.socks[client].readable {
+		s.pump(c2s) // what came behind the first bytes while dialing
+	}
 }
 
 // dialAlarm is the timer of the dialing phase: the next try after a back-off, or the dial timeout.

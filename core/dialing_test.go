@@ -19,104 +19,118 @@ const (
 	response = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 )
 
-// merged starts an engine whose loop is kept busy from the moment it has dialled for the first of two clients: all that the server
-// does meanwhile arrives in one event with the end of the connect.
-func merged(t *testing.T, upstream string) (e *Engine, first *net.TCPConn) {
+// late is a session whose dial takes a second.
+type late struct {
+	e      *Engine
+	client *net.TCPConn
+	accept func() *net.TCPConn
+}
+
+// startLate connects a client that has said first by the time its dial is waiting.
+func startLate(t *testing.T, first string) *late {
 	t.Helper()
-	calls := 0
-	e, addr := startWith(t, Config{Explicit: []Listen{{Addr: "127.0.0.1:0", Upstream: upstream}}}, func(e *Engine) {
-		e.placeOn = func(span.Kind) int {
-			if calls++; calls == 2 {
-				time.Sleep(50 * time.Millisecond)
-			}
-			return 0
-		}
-	})
-	both := make(chan struct{})
-	if err := e.workers[0].loop.Post(func() { <-both }); err != nil {
-		t.Fatal(err)
-	}
-	first = dial(t, addr)
-	second := dial(t, addr)
-	close(both)
-	_ = second.Close()
-	return e, first
-}
-
-// A banner must come although the client has said nothing: dialing at accept does that.
-func TestServerFirstProtocolsNeverWait(t *testing.T) {
-	check := func(e *Engine, c *net.TCPConn, up *backend) {
-		s := up.accept()
-		mustWrite(t, s, "220 ready\r\n")
-		if got := mustRead(t, c, 11); got != "220 ready\r\n" {
-			t.Fatal(got)
-		}
-		mustWrite(t, c, "GET / HTTP/1.1\r\n")
-		if got := mustRead(t, s, 16); got != "GET / HTTP/1.1\r\n" {
-			t.Fatal(got)
-		}
-		if st := e.Stats(); st.Opaque[parsers.ReasonServerFirst] == 0 {
-			t.Fatalf("opaque: %v", st.Opaque)
-		}
-	}
-	t.Run("later", func(t *testing.T) {
-		up := newBackend(t)
-		e, addr := inboundTo(t, up.addr, Config{})
-		check(e, dial(t, addr), up)
-	})
-	// An engine that reads the server only at its next event leaves the client waiting.
-	t.Run("with the end of the connect", func(t *testing.T) {
-		up := newBackend(t)
-		e, c := merged(t, up.addr)
-		check(e, c, up)
-	})
-}
-
-// The same for a server that leaves as soon as it has accepted.
-func TestServerThatLeavesAtOnce(t *testing.T) {
-	for _, how := range []string{"reset", "close"} {
-		t.Run(how, func(t *testing.T) {
-			up := newBackend(t)
-			_, c := merged(t, up.addr)
-			s := up.accept()
-			if how == "reset" {
-				reset(t, s)
-				wantReset(t, c)
-			} else {
-				_ = s.Close()
-				wantEOF(t, c)
-			}
-		})
-	}
-}
-
-// A server that accepts, says something and resets, all before the end of the connect is noticed, did not refuse: what it said is
-// delivered, and the failure is a reset.
-func TestServerThatSpeaksAndResetsAtOnce(t *testing.T) {
-	const answer = "HTTP/1.1 503 Busy\r\n\r\ntoo many"
-	upstream, acceptNext := silent(t)
+	upstream, accept := silent(t)
 	e, addr := inboundTo(t, upstream, Config{})
-	c := dial(t, addr)
-	mustWrite(t, c, request)
-	eventually(t, "the request", func() bool { return e.Stats().Bytes[parsers.ClientToServer] > 0 })
+	l := &late{e: e, client: dial(t, addr), accept: accept}
+	mustWrite(t, l.client, first)
+	eventually(t, "the first bytes", func() bool { return e.Stats().Bytes[parsers.ClientToServer] == uint64(len(first)) })
+	return l
+}
+
+// atOnce lets the dial succeed and the server do something, all of which the loop sees in one event.
+func (l *late) atOnce(t *testing.T, do func(s *net.TCPConn)) *net.TCPConn {
+	t.Helper()
 	done := make(chan struct{})
-	if err := e.workers[0].loop.Post(func() { <-done }); err != nil {
+	if err := l.e.workers[0].loop.Post(func() { <-done }); err != nil {
 		t.Fatal(err)
 	}
-	s := acceptNext()
-	mustWrite(t, s, answer)
-	drained(t, s)
-	reset(t, s)
-	close(done)
-	if got := wantReset(t, c); got != answer {
-		t.Errorf("the client got %q", got)
+	defer close(done)
+	s := l.accept()
+	do(s)
+	return s
+}
+
+// What the server does before the end of the connect is noticed comes in the event that tells of it.
+func TestWhatComesWithTheEndOfTheConnect(t *testing.T) {
+	// An engine that reads the server at its next event only leaves the client waiting.
+	t.Run("banner", func(t *testing.T) {
+		t.Parallel()
+		l := startLate(t, "")
+		l.atOnce(t, func(s *net.TCPConn) { mustWrite(t, s, "220 ready\r\n") })
+		if got := mustRead(t, l.client, 11); got != "220 ready\r\n" {
+			t.Fatal(got)
+		}
+	})
+	t.Run("close", func(t *testing.T) {
+		t.Parallel()
+		l := startLate(t, "")
+		l.atOnce(t, func(s *net.TCPConn) { _ = s.Close() })
+		wantEOF(t, l.client)
+	})
+	t.Run("reset", func(t *testing.T) {
+		t.Parallel()
+		l := startLate(t, "")
+		l.atOnce(t, func(s *net.TCPConn) { reset(t, s) })
+		wantReset(t, l.client)
+		noSessions(t, l.e)
+	})
+	// This server did not refuse: what it said is delivered, and the failure is a reset.
+	t.Run("answer and reset", func(t *testing.T) {
+		t.Parallel()
+		const answer = "HTTP/1.1 503 Busy\r\n\r\ntoo many"
+		l := startLate(t, request)
+		l.atOnce(t, func(s *net.TCPConn) {
+			mustWrite(t, s, answer)
+			drained(t, s)
+			reset(t, s)
+		})
+		if got := wantReset(t, l.client); got != answer {
+			t.Errorf("the client got %q", got)
+		}
+		noSessions(t, l.e)
+		if s := spans(t, l.e, 1)[0]; s.Failure != span.FailureServerReset || s.Status != 503 {
+			t.Errorf("failure %v, status %d", s.Failure, s.Status)
+		}
+		if st := l.e.Stats(); st.Refused[RefusedDial] != 0 {
+			t.Errorf("refused: %v", st.Refused)
+		}
+	})
+	// What waited for the dial goes out with it: the request, and the end of the client's stream behind it.
+	t.Run("request and end", func(t *testing.T) {
+		t.Parallel()
+		l := startLate(t, request)
+		_ = l.client.CloseWrite()
+		s := l.accept()
+		if got := wantEOF(t, s); withoutInserted(got) != request || !strings.Contains(got, "traceparent") {
+			t.Fatalf("%q", got)
+		}
+		mustWrite(t, s, response)
+		_ = mustRead(t, l.client, len(response))
+	})
+	// An incomplete head is held for its idle time only, which begins anew when the dial is over.
+	t.Run("half a head", func(t *testing.T) {
+		t.Parallel()
+		l := startLate(t, "GET / HTTP/1.1\r\nHo")
+		s := l.accept()
+		if got := mustRead(t, s, 18); got != "GET / HTTP/1.1\r\nHo" {
+			t.Fatal(got)
+		}
+	})
+}
+
+// A server that speaks first need not wait for the client: dialing at accept does that.
+func TestServerFirstProtocolsNeverWait(t *testing.T) {
+	l := connect(t, Config{})
+	l.reply("220 ready\r\n")
+	if got := mustRead(t, l.client, 11); got != "220 ready\r\n" {
+		t.Fatal(got)
 	}
-	noSessions(t, e)
-	if s := spans(t, e, 1)[0]; s.Failure != span.FailureServerReset || s.Status != 503 {
-		t.Errorf("failure %v, status %d", s.Failure, s.Status)
+	l.send("GET / HTTP/1.1\r\n")
+	if got := mustRead(t, l.server, 16); got != "GET / HTTP/1.1\r\n" {
+		t.Fatal(got)
 	}
-	if st := e.Stats(); st.Refused[RefusedDial] != 0 {
-		t.Errorf("refused: %v", st.Refused)
+	if st := l.e.Stats(); st.Opaque[parsers.ReasonServerFirst] != 1 {
+		t.Fatalf("opaque: %v", st.Opaque)
 	}
 }
 

@@ -95,17 +95,6 @@ func TestHeadInPiecesIsEdited(t *testing.T) {
 	t.Error("never edited")
 }
 
-// What is held while the dial lasts goes on when the idle time after it is over.
-func TestHeldHeadOutlivesTheDial(t *testing.T) {
-	up := newBackend(t)
-	_, c := merged(t, up.addr)
-	s := up.accept()
-	mustWrite(t, c, "GET / HTTP/1.1\r\nHo")
-	if got := mustRead(t, s, 18); got != "GET / HTTP/1.1\r\nHo" {
-		t.Fatal(got)
-	}
-}
-
 // Bytes that no protocol wants are never held: a parser that asked for more of a stream without line feeds would hold it for ever.
 func TestOpaqueBytesAreNeverHeld(t *testing.T) {
 	for _, c := range []struct {

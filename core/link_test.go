@@ -145,6 +145,7 @@ func silent(t *testing.T) (addr string, acceptNext func() *net.TCPConn) {
 					t.Fatal(err)
 				}
 				t.Cleanup(func() { _ = c.Close() })
+				_ = c.SetDeadline(time.Now().Add(testTimeout))
 				return c
 			}
 		}
