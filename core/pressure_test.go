@@ -6,8 +6,11 @@ import (
 	"net"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/spanwire/spanwire/core/span"
 	"github.com/spanwire/spanwire/parsers"
@@ -70,33 +73,54 @@ func TestSlowReceiverStopsTheSender(t *testing.T) {
 	}
 }
 
-// Many slow receivers at once: with more than pendingBudget pending, reads are small, so that the sum stays near the budget.
+// Many slow receivers at once: with more than pendingBudget pending, reads are small, so that the sum stays near the budget. The
+// loop finds hundreds of full receive queues when it comes back from a stall, and could take a whole read from each.
 func TestManySlowReceiversAreBounded(t *testing.T) {
 	up := newBackend(t)
 	e, addr := inboundTo(t, up.addr, Config{Disabled: true})
-	const n = 60
+	const n = 300
+	var clients []*net.TCPConn
 	for range n {
-		c := dial(t, addr)
-		s := up.accept()
-		_ = s.SetReadBuffer(4096)
-		go func() {
-			_ = c.SetWriteDeadline(time.Now().Add(time.Second))
-			_, _ = c.Write(make([]byte, 16<<20))
-		}()
+		clients = append(clients, dial(t, addr))
+		_ = up.accept().SetReadBuffer(4096)
 	}
+	proceed, stalled := make(chan struct{}), make(chan struct{})
+	_ = e.workers[0].loop.Post(func() {
+		for s := e.workers[0].sessions; s != nil; s = s.nextSession {
+			s.flows[client].limit = readMax
+			_ = unix.SetsockoptInt(int(s.socks[client].fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 200<<10)
+			_ = unix.SetsockoptInt(int(s.socks[server].fd), unix.SOL_SOCKET, unix.SO_SNDBUF, 4096)
+		}
+		close(stalled)
+		<-proceed
+	})
+	<-stalled
+	block := make([]byte, 1<<20)
+	var wg sync.WaitGroup
+	for _, c := range clients {
+		wg.Go(func() {
+			_ = c.SetWriteDeadline(time.Now().Add(300 * time.Millisecond))
+			_, _ = c.Write(block)
+		})
+	}
+	wg.Wait()
+	close(proceed)
 	last := int64(-1)
-	eventually(t, "writers to block", func() bool {
-		time.Sleep(50 * time.Millisecond)
+	eventually(t, "the loop to come to rest", func() bool {
+		time.Sleep(20 * time.Millisecond)
 		p := e.Stats().PendingBytes
 		same := p == last && p > 0
 		last = p
 		return same
 	})
+	if last < pendingBudget/2 {
+		t.Fatalf("%d bytes pending: this does not test what it should", last)
+	}
 	if bound := int64(pendingBudget + n*readTight + readMax); last > bound {
 		t.Errorf("%d bytes pending, %d are allowed", last, bound)
 	}
-	if bufs := e.heapOfPending(); bufs > 2*(pendingBudget+n*readMin) {
-		t.Errorf("%d bytes of buffers", bufs)
+	if got := e.heapOfPending(); got > 2*(pendingBudget+n*readMin) {
+		t.Errorf("%d bytes of buffers", got)
 	}
 }
 
