@@ -156,7 +156,7 @@ func (s *session) dialAlarm() {
 		waiting := s.socks[server].fd == noFD
 		s.dropServer()
 		if waiting {
-			s.dialFailed(s.missing, span.FailureRefused)
+			s.dialFailed(s.lack, span.FailureRefused)
 		} else {
 			s.dialFailed(RefusedDialTimeout, span.FailureDialTimeout)
 		}
@@ -175,7 +175,6 @@ func (s *session) dialLater(cause error, what Refusal) {
 		s.dialFailed(what, span.FailureRefused)
 		return
 	}
-	s.missing = what
 	s.lack = what
 	s.retryIn = min(max(2*s.retryIn, backoffFirst), backoffMax)
 	w.stats.Backoffs++

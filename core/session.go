@@ -63,22 +63,33 @@ type flow struct {
 //
 // Memory: this struct and its parser (under 1 KiB) while nothing is in flight; no buffer. At most one read (readMax) per direction
 // in pending, an incomplete head (64 KiB by the parsers' limit, plus one read) per direction in kept.
+//
+// The fields stand by use: with hundreds of connections a session is in no near cache when its turn comes, and an ordinary turn needs the
+// first four cache lines only.
 type session struct {
-	w     *worker
-	socks [2]socket
-	flows [2]flow
-
+	// First line.
+	w      *worker
+	socks  [2]socket
 	stream parsers.Stream // nil while sniffing and when opaque
 	parser uint8          // row of the table that stream came from
 	phase  phase
 	opaque bool
 	kind   span.Kind
-	queued bool // in worker.again
-	reset  bool // the server is known to have reset, though bytes of it may still be in the queue
+	queued bool           // in worker.again
+	reset  bool           // the server is known to have reset, though bytes of it may still be in the queue
+	why    parsers.Reason // why it is opaque
+	cause  span.Failure   // what a truncated message is to be blamed on
 
-	timer     loop.Timer
+	flows [2]flow // second and third line
+
+	// Fourth line.
+	exchanges exchangeQueue
+	received  [2]uint64
 	heldSince int64 // when the head that is being held began; 0 = none is held
-	opened    int64 // monotonic ns
+
+	// The rest: begin, end and trouble.
+	timer  loop.Timer
+	opened int64 // monotonic ns
 
 	peer span.Endpoint // the client
 	dest span.Endpoint // where it goes
@@ -88,16 +99,10 @@ type session struct {
 	zone      uint32        // interface of a link-local destination
 	retryIn   time.Duration // the pause before the next try to dial; 0 = nothing was lacking
 	lack      Refusal       // what was
-	missing   Refusal       // what the dial waits for while retryIn runs
 	dialUntil int64         // monotonic ns
 	lastOut   int           // phaseEnding: unsent bytes when last looked
 
-	exchanges exchangeQueue
-
 	prevSession, nextSession *session // the worker's list of open sessions
-	received                 [2]uint64
-	why                      parsers.Reason // why it is opaque
-	cause                    span.Failure   // what a truncated message is to be blamed on
 }
 
 // dst returns the socket that direction d writes to.

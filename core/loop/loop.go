@@ -45,7 +45,8 @@ type Loop struct {
 	poller   *netpoll.Poller
 	handlers []Handler // by descriptor
 	timers   timers
-	now      int64 // monotonic ns, read once for each wake-up of a handler
+	now      int64 // monotonic ns; read at most once for each wake-up of a handler
+	stale    bool  // now is of an earlier wake-up
 	base     time.Time
 	stopped  atomic.Bool
 }
@@ -72,11 +73,17 @@ func New(base time.Time) (*Loop, error) {
 	return l, nil
 }
 
-// Now is the monotonic time in ns since the base, as read when the running handler, timer or posted function was woken.
-func (l *Loop) Now() int64 { return l.now }
+// Now is the monotonic time in ns since the base. It is read when the running handler, timer or posted function first asks, and
+// the same for the rest of its turn.
+func (l *Loop) Now() int64 {
+	if l.stale {
+		l.now, l.stale = int64(time.Since(l.base)), false
+	}
+	return l.now
+}
 
-// tick reads the clock.
-func (l *Loop) tick() { l.now = int64(time.Since(l.base)) }
+// tick begins a turn.
+func (l *Loop) tick() { l.stale = true }
 
 // AddSocket watches fd for reading and writing, edge-triggered, once and for all: pausing a reader is not reading.
 func (l *Loop) AddSocket(fd int, h Handler) error {

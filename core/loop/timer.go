@@ -41,7 +41,7 @@ func (ts *timers) open() error {
 // time at all: sockets get their turn in between.
 func (l *Loop) SetTimer(t *Timer, d time.Duration, e Expirer) {
 	l.StopTimer(t)
-	t.when, t.e = l.now+max(int64(d), 1), e
+	t.when, t.e = l.Now()+max(int64(d), 1), e
 	ts := &l.timers
 	ts.heap = append(ts.heap, t)
 	t.pos = int32(len(ts.heap))
@@ -61,7 +61,7 @@ func (ts *timers) Ready(Events) {
 	var expirations [8]byte
 	_, _ = unix.Read(ts.fd, expirations[:]) // EAGAIN when re-armed since: nothing to clear
 	ts.armed = 0
-	for len(ts.heap) > 0 && ts.heap[0].when <= ts.loop.now {
+	for len(ts.heap) > 0 && ts.heap[0].when <= ts.loop.Now() {
 		t := ts.heap[0]
 		ts.remove(0)
 		t.e.Expire()
@@ -79,7 +79,7 @@ func (ts *timers) arm() {
 		return
 	}
 	ts.armed = first
-	left := max(first-ts.loop.now, 1) // zero would disarm
+	left := max(first-ts.loop.Now(), 1) // zero would disarm
 	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(left)}
 	if err := unix.TimerfdSettime(ts.fd, 0, &spec, nil); err != nil {
 		panic("BUG: timerfd_settime: " + err.Error())
