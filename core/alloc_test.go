@@ -10,8 +10,8 @@ import (
 	"github.com/spanwire/spanwire/core/trace"
 )
 
-// Nothing is allocated for a request on an open connection: what it needs is the session's or the worker's. The peers here allocate
-// nothing either, so that the whole process can be counted; one allocation a request would be ten times the bound.
+// Nothing is allocated for a request on an open connection: what it needs is the session's or the worker's. The peers here
+// allocate nothing either, so that the whole process can be counted; one allocation a request would be ten times the bound.
 func TestRequestsAllocateNothing(t *testing.T) {
 	const n = 4000
 	answer := "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok"
@@ -22,7 +22,8 @@ func TestRequestsAllocateNothing(t *testing.T) {
 	}{
 		{"small", []string{request}, answer},
 		{"in pieces", []string{request[:20], request[20:40], request[40:]}, answer},
-		{"with a context", []string{"GET /a/123/b?token=x HTTP/1.1\r\nHost: a\r\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n" +
+		{"with a context", []string{"GET /a/123/b?token=x HTTP/1.1\r\nHost: a\r\n" +
+			"traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n" +
 			"b3: 0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-1\r\nX-Request-Id: some-id\r\n\r\n"}, answer},
 		{"with a body", []string{"POST /b HTTP/1.1\r\nHost: a\r\nContent-Length: 40000\r\n\r\n" + strings.Repeat("x", 40000)}, answer},
 		{"chunked", []string{"POST /b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"},

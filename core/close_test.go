@@ -17,7 +17,8 @@ var openings = []struct{ name, bytes string }{
 	{"half a head", "GET / HTTP/1.1\r\nHos"},
 }
 
-// Without passEnd's shutdown the server never sees the end of the client's stream; with a close instead of a shutdown the reply is lost.
+// Without passEnd's shutdown the server never sees the end of the client's stream; with a close instead of a shutdown the reply
+// is lost.
 func TestHalfCloseOfTheClientCrosses(t *testing.T) {
 	for _, o := range openings {
 		t.Run(o.name, func(t *testing.T) {
@@ -69,7 +70,8 @@ func TestHalfCloseOfTheServerCrosses(t *testing.T) {
 	}
 }
 
-// An end that comes while the destination is slow crosses behind the bytes before it. If passEnd did not wait for them, they would be lost.
+// An end that comes while the destination is slow crosses behind the bytes before it. If passEnd did not wait for them, they
+// would be lost.
 func TestHalfCloseCrossesBehindPendingBytes(t *testing.T) {
 	l := connect(t, Config{})
 	n := fill(t, l.client)
@@ -171,8 +173,8 @@ func TestPendingBytesOfTheServerComeBeforeItsReset(t *testing.T) {
 	l.closed()
 }
 
-// Both directions are blocked on writing, so no read and no write can tell that one side has reset: only the error event does. Without
-// noticeFailure and flush the session stays for ever.
+// Both directions are blocked on writing, so no read and no write can tell that one side has reset: only the error event does.
+// Without noticeFailure and flush the session stays for ever.
 func TestResetWhileBothDirectionsAreBlocked(t *testing.T) {
 	for _, who := range []string{"client", "server"} {
 		t.Run(who, func(t *testing.T) {
@@ -196,7 +198,8 @@ func TestResetWhileBothDirectionsAreBlocked(t *testing.T) {
 	}
 }
 
-// A reset behind bytes that the other side does not take: with one direction blocked the source is not read, so a read cannot tell.
+// A reset behind bytes that the other side does not take: with one direction blocked the source is not read, so a read cannot
+// tell.
 func TestResetBehindPendingBytes(t *testing.T) {
 	t.Run("client", func(t *testing.T) {
 		l := connect(t, Config{})
@@ -250,8 +253,8 @@ func TestEarlyAnswerSurvivesTheResetBehindIt(t *testing.T) {
 	}
 }
 
-// An early answer that is longer than the client's window, behind a failed write: awaitDelivery must wait while it is being read, and
-// must not take the first look without progress for the end.
+// An early answer that is longer than the client's window, behind a failed write: awaitDelivery must wait while it is being
+// read, and must not take the first look without progress for the end.
 func TestLongEarlyAnswerIsDeliveredWhole(t *testing.T) {
 	l := connect(t, Config{})
 	_ = l.client.SetReadBuffer(16 << 10)
@@ -284,9 +287,9 @@ func TestLongEarlyAnswerIsDeliveredWhole(t *testing.T) {
 	l.closed()
 }
 
-// The server resets while the client, which is slow to read, is still sending: the write that fails must not shorten the wait for what
-// is pending. (It did when the clock of the head that is being held, which advance stops, was taken for that of the wait: then the
-// loop's age counted, so it has to be older than endingIdle.)
+// The server resets while the client, which is slow to read, is still sending: the write that fails must not shorten the wait
+// for what is pending. (It did when the clock of the head that is being held, which advance stops, was taken for that of the
+// wait: then the loop's age counted, so it has to be older than endingIdle.)
 func TestFailedWriteDoesNotCutOffPendingBytes(t *testing.T) {
 	t.Parallel()
 	l := connect(t, Config{})
@@ -313,7 +316,8 @@ func TestFailedWriteDoesNotCutOffPendingBytes(t *testing.T) {
 	}
 }
 
-// Without SO_OOBINLINE on both sockets the urgent byte vanishes; without EPOLLPRI in Ready the bytes behind it wait for the next read.
+// Without SO_OOBINLINE on both sockets the urgent byte vanishes; without EPOLLPRI in Ready the bytes behind it wait for the next
+// read.
 func TestUrgentDataStaysInLine(t *testing.T) {
 	l := connect(t, Config{})
 	for _, ends := range []struct {

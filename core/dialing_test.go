@@ -3,6 +3,7 @@ package core
 import (
 	"errors"
 	"net"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -134,7 +135,8 @@ func TestServerFirstProtocolsNeverWait(t *testing.T) {
 	}
 }
 
-// The dial does not wait for the client's first byte, nor does a client that stays silent cost a timer: both directions stay open.
+// The dial does not wait for the client's first byte, nor does a client that stays silent cost a timer: both directions stay
+// open.
 func TestSilentClient(t *testing.T) {
 	l := connect(t, Config{})
 	wantSilence(t, l.server, 50*time.Millisecond)
@@ -148,8 +150,8 @@ func TestSilentClient(t *testing.T) {
 	}
 }
 
-// A refused dial resets the client, which was accepted already: a close would look like an empty answer. The failure is told once, as
-// the span of the request if one has come by then or comes within 20 ms, else as a span of its own.
+// A refused dial resets the client, which was accepted already: a close would look like an empty answer. The failure is told
+// once, as the span of the request if one has come by then or comes within 20 ms, else as a span of its own.
 func TestRefusedDial(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -189,7 +191,8 @@ func TestRefusedDial(t *testing.T) {
 			if got := string(s.Text(span.Name)); got != c.span || s.Failure != span.FailureRefused || s.Status != 0 {
 				t.Fatalf("span %q, failure %v, status %d", got, s.Failure, s.Status)
 			}
-			if s.Server.AddrPort().String() != strings.TrimSpace(e.Listeners()[0].Upstream) || s.Client.AddrPort().String() != conn.LocalAddr().String() {
+			if s.Server.AddrPort().String() != e.Listeners()[0].Upstream ||
+				s.Client.AddrPort().String() != conn.LocalAddr().String() {
 				t.Errorf("peers %v, %v", s.Client.AddrPort(), s.Server.AddrPort())
 			}
 			st := e.Stats()
@@ -203,8 +206,8 @@ func TestRefusedDial(t *testing.T) {
 	}
 }
 
-// The request that comes while the dial waits is the one its failure is told with. Without the dial timer the session stays for the
-// kernel's two minutes.
+// The request that comes while the dial waits is the one its failure is told with. Without the dial timer the session stays for
+// the kernel's two minutes.
 func TestDialTimeout(t *testing.T) {
 	addr, _ := silent(t)
 	for _, c := range []struct{ name, first, span string }{
@@ -295,7 +298,8 @@ func TestLocalhostAsUpstream(t *testing.T) {
 	}
 }
 
-// A name that does not resolve refuses with its own reason, and is asked again after a failure: without keepResolved it would stay so.
+// A name that does not resolve refuses with its own reason, and is asked again after a failure: without keepResolved it would
+// stay so.
 func TestNameThatFailsAndHeals(t *testing.T) {
 	up := newBackend(t)
 	_, port, _ := net.SplitHostPort(up.addr)
@@ -310,6 +314,7 @@ func TestNameThatFailsAndHeals(t *testing.T) {
 		t.Fatalf("refused: %v", st.Refused)
 	}
 	names.set("late.test", "127.0.0.1")
+	t.Cleanup(func() { names.forget("late.test") })
 	eventually(t, "the name to heal", func() bool {
 		c := dial(t, addr)
 		defer func() { _ = c.Close() }()
@@ -338,7 +343,8 @@ func TestSelfAsUpstream(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, n := range nets {
-		cases = append(cases, struct{ addr, upstream string }{":" + port, net.JoinHostPort(n.(*net.IPNet).IP.String(), port)})
+		at := net.JoinHostPort(n.(*net.IPNet).IP.String(), port)
+		cases = append(cases, struct{ addr, upstream string }{":" + port, at})
 	}
 	for _, c := range cases {
 		_, err := New(Config{Loops: 1, Disabled: true, Explicit: []Listen{{Addr: c.addr, Upstream: c.upstream}}})
@@ -401,6 +407,5 @@ func freePort(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, port, _ := net.SplitHostPort(addrPortOf(&unix.SockaddrInet6{Port: name.(*syscall.SockaddrInet6).Port, Addr: [16]byte{15: 1}}).String())
-	return port
+	return strconv.Itoa(name.(*syscall.SockaddrInet6).Port)
 }

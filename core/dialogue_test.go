@@ -14,8 +14,8 @@ import (
 	"github.com/spanwire/spanwire/parsers"
 )
 
-// After a 101 both directions are opaque, with what came in the same read: bytes that look like requests and answers are not touched.
-// If the request side turned opaque only with its next bytes, a frame that looks like a head would be held or edited.
+// After a 101 both directions are opaque, with what came in the same read: bytes that look like requests and answers are not
+// touched. If the request side turned opaque only with its next bytes, a frame that looks like a head would be held or edited.
 func TestUpgradeTurnsBothDirectionsOpaque(t *testing.T) {
 	for _, asked := range []string{"Connection: Upgrade\r\nUpgrade: websocket\r\n", ""} {
 		t.Run(fmt.Sprintf("asked %v", asked != ""), func(t *testing.T) {
@@ -198,8 +198,8 @@ func TestPipelinedRequestsAreEditedEach(t *testing.T) {
 	}
 }
 
-// The edited head and what was read with it leave in one write: two change what a backend sees in its first read. Small bodies are
-// copied behind the head, larger ones gathered (forwardTwo).
+// The edited head and what was read with it leave in one write: two change what a backend sees in its first read. Small bodies
+// are copied behind the head, larger ones gathered (forwardTwo).
 func TestEditedHeadAndBodyLeaveTogether(t *testing.T) {
 	for _, size := range []int{3, joinTail - 200, joinTail + 1, 40 << 10} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {

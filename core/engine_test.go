@@ -54,7 +54,8 @@ func TestTakenAddress(t *testing.T) {
 	}
 	defer func() { _ = l.Close() }()
 	before := openDescriptors()
-	_, err = New(Config{Loops: 2, Disabled: true, Transparent: "127.0.0.1:0", Explicit: []Listen{{Addr: l.Addr().String(), Upstream: "127.0.0.1:1"}}})
+	_, err = New(Config{Loops: 2, Disabled: true, Transparent: "127.0.0.1:0",
+		Explicit: []Listen{{Addr: l.Addr().String(), Upstream: "127.0.0.1:1"}}})
 	if err == nil || !strings.Contains(err.Error(), "address already in use") {
 		t.Fatal(err)
 	}
@@ -80,9 +81,13 @@ func TestListenersSayWhatWasBound(t *testing.T) {
 	e := startEngine(t, Config{Disabled: true, Transparent: "127.0.0.1:0", Explicit: []Listen{
 		{Addr: "127.0.0.1:0", Upstream: "127.0.0.1:9", Kind: span.Server}, {Addr: "[::1]:0", Upstream: "localhost:9", Kind: span.Client}}})
 	got := e.Listeners()
-	for i, want := range []Bound{{Name: "transparent", Addr: "127.0.0.1:"}, {Name: "inbound", Addr: "127.0.0.1:", Upstream: "127.0.0.1:9"},
-		{Name: "outbound", Addr: "[::1]:", Upstream: "localhost:9"}} {
-		if got[i].Name != want.Name || !strings.HasPrefix(got[i].Addr, want.Addr) || strings.HasSuffix(got[i].Addr, ":0") || got[i].Upstream != want.Upstream {
+	for i, want := range []Bound{
+		{Name: "transparent", Addr: "127.0.0.1:"},
+		{Name: "inbound", Addr: "127.0.0.1:", Upstream: "127.0.0.1:9"},
+		{Name: "outbound", Addr: "[::1]:", Upstream: "localhost:9"},
+	} {
+		if got[i].Name != want.Name || got[i].Upstream != want.Upstream ||
+			!strings.HasPrefix(got[i].Addr, want.Addr) || strings.HasSuffix(got[i].Addr, ":0") {
 			t.Errorf("listener %d: %+v", i, got[i])
 		}
 	}
@@ -202,7 +207,8 @@ func TestCloseWhileConnectionsArrive(t *testing.T) {
 			t.Fatal(err)
 		}
 		var next atomic.Int32
-		e, addr := startWith(t, Config{Loops: 4, Trace: shared, Explicit: []Listen{{Addr: "127.0.0.1:0", Upstream: up}}}, func(e *Engine) {
+		cfg := Config{Loops: 4, Trace: shared, Explicit: []Listen{{Addr: "127.0.0.1:0", Upstream: up}}}
+		e, addr := startWith(t, cfg, func(e *Engine) {
 			e.placeOn = func(span.Kind) int { return int(next.Add(1)) % 4 }
 		})
 		stop := make(chan struct{})
@@ -246,13 +252,13 @@ func TestStatsAccounts(t *testing.T) {
 		_ = mustRead(t, l.client, len(answer))
 	}
 	st := l.e.Stats()
-	if want := [NumStatusClasses]uint64{0, 0, 2, 1, 1, 2}; st.Requests[span.Server] != want || st.Requests[span.Client] != [NumStatusClasses]uint64{} {
+	if want := [2][NumStatusClasses]uint64{{0, 0, 2, 1, 1, 2}, {}}; st.Requests != want {
 		t.Errorf("requests %v", st.Requests)
 	}
 	if st.Sessions != [2]int64{1, 0} || st.SessionsTotal != [2]uint64{1, 0} {
 		t.Errorf("sessions %v of %v", st.Sessions, st.SessionsTotal)
 	}
-	if st.Bytes[parsers.ClientToServer] != uint64(6*len(request)) || st.Bytes[parsers.ServerToClient] != 6*uint64(len("HTTP/1.1 200 X\r\nContent-Length: 0\r\n\r\n")) {
+	if want := [2]uint64{uint64(6 * len(request)), uint64(6 * len("HTTP/1.1 200 X\r\nContent-Length: 0\r\n\r\n"))}; st.Bytes != want {
 		t.Errorf("bytes %v", st.Bytes)
 	}
 	var n uint64

@@ -12,8 +12,8 @@ import (
 	"github.com/spanwire/spanwire/parsers"
 )
 
-// An incomplete head is let go 30 ms after its last byte: without the timer a client that waits for the server's reaction to it would
-// wait for ever. What has gone on unedited stays so: the span is kept, the reason is counted.
+// An incomplete head is let go 30 ms after its last byte: without the timer a client that waits for the server's reaction to it
+// would wait for ever. What has gone on unedited stays so: the span is kept, the reason is counted.
 func TestIncompleteHeadIsReleasedWhenIdle(t *testing.T) {
 	l := connect(t, Config{})
 	begin := time.Now()
@@ -95,7 +95,8 @@ func TestHeadInPiecesIsEdited(t *testing.T) {
 	t.Error("never edited")
 }
 
-// Bytes that no protocol wants are never held: a parser that asked for more of a stream without line feeds would hold it for ever.
+// Bytes that no protocol wants are never held: a parser that asked for more of a stream without line feeds would hold it for
+// ever.
 func TestOpaqueBytesAreNeverHeld(t *testing.T) {
 	for _, c := range []struct {
 		name, bytes string

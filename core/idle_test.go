@@ -17,8 +17,8 @@ import (
 // idleSessions is how many sessions wait at once: 2 descriptors each, of the 20 000 that a process often has.
 const idleSessions = 8000
 
-// runIdlePeers is a process that holds both ends of many sessions: it prints the address of its server, reads that of the relay, opens
-// connections through it, has one request answered on each, says so, and waits for its input to end.
+// runIdlePeers is a process that holds both ends of many sessions: it prints the address of its server, reads that of the relay,
+// opens connections through it, has one request answered on each, says so, and waits for its input to end.
 func runIdlePeers() error {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -67,8 +67,8 @@ func runIdlePeers() error {
 	return nil
 }
 
-// Thousands of idle sessions that have served a request hold no buffer and start no thread. A read buffer each would take 64 KiB, a
-// goroutine each 2 KiB at least, for each direction.
+// Thousands of idle sessions that have served a request hold no buffer and start no thread. A read buffer each would take 64
+// KiB, a goroutine each 2 KiB at least, for each direction.
 func TestIdleSessionsAreCheap(t *testing.T) {
 	cmd := role(t, "idle")
 	in, err := cmd.StdinPipe()

@@ -88,7 +88,8 @@ func (b *backend) accept() *net.TCPConn {
 	return c
 }
 
-// refusing returns an address that nothing listens at; the port stays taken until the test ends, so nobody else comes to listen there.
+// refusing returns an address that nothing listens at; the port stays taken until the test ends, so nobody else comes to listen
+// there.
 func refusing(t *testing.T) string {
 	t.Helper()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)

@@ -51,6 +51,13 @@ func (n *nameServer) set(name string, addrs ...string) {
 	}
 }
 
+// forget makes a name unknown again.
+func (n *nameServer) forget(name string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.addrs, name)
+}
+
 func (n *nameServer) start() error {
 	c, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {

@@ -19,7 +19,8 @@ import (
 // stated is what a session may hold for a slow receiver in one direction: one read, and an incomplete head of 64 KiB.
 const stated = readMax + 2*readMin
 
-// A side that does not read stops the other from sending: without the check of pending in pump the relay reads on and keeps all it gets.
+// A side that does not read stops the other from sending: without the check of pending in pump the relay reads on and keeps all
+// it gets.
 func TestSlowReceiverStopsTheSender(t *testing.T) {
 	for _, kind := range []string{"opaque", "http"} {
 		for _, d := range []parsers.Direction{parsers.ClientToServer, parsers.ServerToClient} {
@@ -139,8 +140,8 @@ func (e *Engine) heapOfPending() (n int64) {
 	return n
 }
 
-// A client that sends requests and reads no answer fills both directions. Nothing may be lost when it reads at last, and its reset must
-// end the session: without noticeFailure it is never seen.
+// A client that sends requests and reads no answer fills both directions. Nothing may be lost when it reads at last, and its
+// reset must end the session: without noticeFailure it is never seen.
 func TestPipeliningFloodWithoutAReader(t *testing.T) {
 	answer := "HTTP/1.1 200 OK\r\nContent-Length: 65536\r\n\r\n" + strings.Repeat("x", 65536)
 	flood := strings.Repeat(request, 80)

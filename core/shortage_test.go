@@ -16,15 +16,16 @@ import (
 	"github.com/spanwire/spanwire/core/trace"
 )
 
-// relayRole is a process that does nothing but relay: its arguments come in environment variables, its answers go to stdout, and each line
-// on stdin is a command.
+// relayRole is a process that does nothing but relay: its arguments come in environment variables, its answers go to stdout, and
+// each line on stdin is a command.
 const (
 	upstreamVariable = "SPANWIRE_TEST_UPSTREAM"
 	limitVariable    = "SPANWIRE_TEST_DESCRIPTORS"
 	timeoutVariable  = "SPANWIRE_TEST_DIAL_TIMEOUT"
 )
 
-// runRelay is the process of relayRole: it prints the listener's address, then answers "stats" with the counters that tests ask for.
+// runRelay is the process of relayRole: it prints the listener's address, then answers "stats" with the counters that tests ask
+// for.
 func runRelay() error {
 	shared, err := trace.NewShared(trace.Config{})
 	if err != nil {
@@ -169,9 +170,9 @@ func openDescriptors() int {
 	return len(d) - 1 // the directory's own
 }
 
-// With ten descriptors to spare twenty clients come: some wait in the kernel's queue, one may lack its upstream socket. No one is reset,
-// the relay does not spin, and as clients leave the others are served. Without the back-off the level-triggered listener would
-// burn a core, or, had it been edge-triggered, never accept again.
+// With ten descriptors to spare twenty clients come: some wait in the kernel's queue, one may lack its upstream socket. No one
+// is reset, the relay does not spin, and as clients leave the others are served. Without the back-off the level-triggered
+// listener would burn a core, or, had it been edge-triggered, never accept again.
 func TestOutOfDescriptors(t *testing.T) {
 	p := startRelay(t, answering(t), limitVariable+"=11", timeoutVariable+"=10s")
 	var clients []net.Conn

@@ -91,7 +91,9 @@ func genFields(r *rand.Rand, b *bytes.Buffer) {
 		name := "X-" + genText(r, 1+r.IntN(12))
 		switch r.IntN(12) {
 		case 0:
-			name = tracingHeaders[r.IntN(len(tracingHeaders))]
+			// Six bytes at least: "b3: 0" would be a request not to sample, and the accounts count what is sampled.
+			fmt.Fprintf(b, "%s: %s\r\n", tracingHeaders[r.IntN(len(tracingHeaders))], genText(r, 6+r.IntN(60)))
+			continue
 		case 1:
 			b.WriteString("traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n")
 			continue

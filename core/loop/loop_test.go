@@ -137,8 +137,9 @@ func TestStop(t *testing.T) {
 	}
 }
 
-// Whoever posts while the loop ends must not write to its wake-up descriptor once that is closed: the number may be someone's socket by
-// then, and its peer would get eight bytes out of nowhere. (gnet's wake-up flag stays set when the loop ends in a posted function.)
+// Whoever posts while the loop ends must not write to its wake-up descriptor once that is closed: the number may be someone's
+// socket by then, and its peer would get eight bytes out of nowhere. (gnet's wake-up flag stays set when the loop ends in a
+// posted function.)
 func TestPostWhileStoppingTouchesNoForeignDescriptor(t *testing.T) {
 	for range 20 {
 		l, err := New(time.Now())
@@ -251,9 +252,9 @@ func TestForgetSilencesTheRestOfTheBatch(t *testing.T) {
 	}
 }
 
-// A descriptor that is closed in a batch and whose number is given to a new one gets an event that was meant for the old one: the loop
-// cannot tell them apart, so the handler that is registered now is called. That is why handlers believe only system calls; what
-// must never happen is that the old handler is called.
+// A descriptor that is closed in a batch and whose number is given to a new one gets an event that was meant for the old one:
+// the loop cannot tell them apart, so the handler that is registered now is called. That is why handlers believe only system
+// calls; what must never happen is that the old handler is called.
 func TestStaleEventReachesTheNewHandlerOnly(t *testing.T) {
 	l := start(t)
 	a, b := pair(t)

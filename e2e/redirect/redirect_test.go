@@ -49,8 +49,8 @@ table inet relay {
 }
 `
 
-// inNamespace runs the named test of this binary again, in a network namespace of its own, unless it runs there already; it reports
-// whether the caller is the one inside.
+// inNamespace runs the named test of this binary again, in a network namespace of its own, unless it runs there already; it
+// reports whether the caller is the one inside.
 func inNamespace(t *testing.T) bool {
 	t.Helper()
 	const variable = "SPANWIRE_TEST_NAMESPACE"
@@ -95,8 +95,8 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// servePeer serves on port 9090 and, for each line "ADDRESS" on stdin, connects there, sends a request, and prints what came: the body
-// of the answer, or the error.
+// servePeer serves on port 9090 and, for each line "ADDRESS" on stdin, connects there, sends a request, and prints what came:
+// the body of the answer, or the error.
 func servePeer() {
 	var addr string
 	for {
@@ -290,10 +290,10 @@ func eventually(t *testing.T, what string, cond func() bool) {
 	}
 }
 
-// Every address of the host is reached from outside, and every address outside from the application, each under its own name: the
-// original destination decides where the relay dials, and the address that the connection was accepted at which side it is. With the
-// rule "inbound is what was sent to the accepted socket's own address", the second address of each family would be outbound, for a
-// redirect on PREROUTING rewrites to the first.
+// Every address of the host is reached from outside, and every address outside from the application, each under its own name:
+// the original destination decides where the relay dials, and the address that the connection was accepted at which side it is.
+// With the rule "inbound is what was sent to the accepted socket's own address", the second address of each family would be
+// outbound, for a redirect on PREROUTING rewrites to the first.
 func TestRedirectedConnections(t *testing.T) {
 	if !inNamespace(t) {
 		return
@@ -353,8 +353,8 @@ func TestRedirectedConnections(t *testing.T) {
 	}
 }
 
-// With four local ports towards an upstream, the fifth session waits until one is free, and is not refused; without the back-off it
-// would be. One that waits for longer than the dial timeout is reset, and counted as out of ports.
+// With four local ports towards an upstream, the fifth session waits until one is free, and is not refused; without the back-off
+// it would be. One that waits for longer than the dial timeout is reset, and counted as out of ports.
 func TestOutOfPorts(t *testing.T) {
 	if !inNamespace(t) {
 		return
