@@ -2,6 +2,7 @@ package loadtest
 
 import (
 	"bytes"
+	"errors"
 
 	"golang.org/x/sys/unix"
 )
@@ -94,7 +95,7 @@ func (l *loop) dial(c *conn) {
 	// Best effort: without it answers come all the same, only later when a request takes several segments.
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 	err = unix.Connect(fd, l.address)
-	if err == nil || err == unix.EINPROGRESS {
+	if err == nil || errors.Is(err, unix.EINPROGRESS) {
 		inProgress := err != nil
 		if err = l.poller.add(fd, c.slot, c.generation); err == nil {
 			if !inProgress {

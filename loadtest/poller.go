@@ -91,7 +91,7 @@ func recv(fd int, buf []byte) (int, unix.Errno) {
 	// Safety: buf is the loop's scratch buffer, heap-allocated and never empty; the pointer is converted in the call.
 	n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)),
 		unix.MSG_DONTWAIT, 0, 0)
-	return int(n), unix.Errno(errno)
+	return int(n), errno
 }
 
 // send writes as much of buf as the socket takes; EAGAIN when it takes nothing. It never blocks.
@@ -99,7 +99,7 @@ func send(fd int, buf []byte) (int, unix.Errno) {
 	// Safety: buf is part of a prebuilt request, heap-allocated and never empty; the pointer is converted in the call.
 	n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)),
 		unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
-	return int(n), unix.Errno(errno)
+	return int(n), errno
 }
 
 // preciseTimers asks the kernel to wake this thread on time (default slack: 50 µs). For the thread that a loop is locked to.

@@ -49,13 +49,12 @@ type response struct {
 	hasHash   bool // the server told the hash
 	wantHash  uint32
 	hash      uint32
-	wantBytes int64 // length told by X-Body-Length; -1 when not told
-	bodyBytes int64 // body bytes seen, after transfer decoding
-	remaining int64 // bytes left of a body or chunk; while in a chunk size, the value so far
-	digits    int   // hex digits of the chunk size; 1 in inChunkEnd after the CR; line length in inTrailer
-	overhead  int   // bytes of chunk extensions and trailers, bounded
-	lastCR    bool  // the byte before was a CR, in inChunkExt and inTrailer
-	lastChunk bool
+	wantBytes int64  // length told by X-Body-Length; -1 when not told
+	bodyBytes int64  // body bytes seen, after transfer decoding
+	remaining int64  // bytes left of a body or chunk; while in a chunk size, the value so far
+	digits    int    // hex digits of the chunk size; 1 in inChunkEnd after the CR; line length in inTrailer
+	overhead  int    // bytes of chunk extensions and trailers, bounded
+	lastCR    bool   // the byte before was a CR, in inChunkExt and inTrailer
 	spill     []byte // a head that straddles reads; empty otherwise
 	// events, when not nil, sees the body bytes of answers of status 200.
 	events *eventScanner
@@ -65,9 +64,6 @@ type response struct {
 func (r *response) reset() {
 	*r = response{spill: r.spill[:0], wantBytes: -1, events: r.events}
 }
-
-// started tells whether any byte of the answer has come.
-func (r *response) started() bool { return r.state != inHead || len(r.spill) > 0 }
 
 // feed reads one answer from b. It returns the bytes consumed and whether the answer is complete; bytes behind a complete
 // answer are left. noBody is true for an answer to HEAD. After an error the parser is of no further use.

@@ -79,20 +79,28 @@ type Wiring struct {
 	Connections int
 }
 
-// ListenHost, ListenPort, UpstreamHost and UpstreamPort are for templates.
+// ListenHost is the host of Listen, for templates as all of these.
 func (r Route) ListenHost() (string, error) { h, _, err := net.SplitHostPort(r.Listen); return h, err }
+
+// ListenPort is the port of Listen.
 func (r Route) ListenPort() (string, error) { _, p, err := net.SplitHostPort(r.Listen); return p, err }
+
+// UpstreamHost is the host of Upstream.
 func (r Route) UpstreamHost() (string, error) {
 	h, _, err := net.SplitHostPort(r.Upstream)
 	return h, err
 }
+
+// UpstreamPort is the port of Upstream.
 func (r Route) UpstreamPort() (string, error) {
 	_, p, err := net.SplitHostPort(r.Upstream)
 	return p, err
 }
 
-// SinkHost and SinkPort are for templates.
+// SinkHost is the host of Sink.
 func (w Wiring) SinkHost() (string, error) { h, _, err := net.SplitHostPort(w.Sink); return h, err }
+
+// SinkPort is the port of Sink.
 func (w Wiring) SinkPort() (string, error) { _, p, err := net.SplitHostPort(w.Sink); return p, err }
 
 // Names of peers that scenarios and figures name.

@@ -100,7 +100,7 @@ func childrenOf() (map[int][]int, error) {
 
 // Places of fields in readStat's result: their numbers in man 5 proc, less the three that are not numbers.
 const (
-	statParent  = 4 - 4
+	statParent  = 0 // field 4
 	statUser    = 14 - 4
 	statSystem  = 15 - 4
 	statCUser   = 16 - 4 // of children that were waited for
