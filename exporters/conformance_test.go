@@ -177,11 +177,14 @@ func TestNamesWithTwoAddresses(t *testing.T) {
 	for _, network := range []string{"tcp4", "tcp6"} {
 		l, err := net.Listen(network, map[string]string{"tcp4": "127.0.0.1:0", "tcp6": "[::1]:0"}[network])
 		if err != nil {
-			t.Skipf("no %s here: %v", network, err)
+			t.Logf("no %s here: %v", network, err)
+			continue
 		}
 		addrs, err := net.LookupHost("localhost")
 		if err != nil || network == "tcp6" && !strings.Contains(strings.Join(addrs, " "), "::1") {
-			t.Skipf("localhost is %v", addrs)
+			t.Logf("localhost is %v: a name with two addresses is not tested here, an IPv6-only collector elsewhere", addrs)
+			_ = l.Close()
+			continue
 		}
 		col := newCollector(t)
 		srv := &http.Server{Handler: col}
