@@ -196,8 +196,9 @@ const (
 	defaultBackoffMax = 10 * time.Second
 )
 
-// maxInFlight bounds the requests in flight per exporter.
-const maxInFlight = 2
+// maxInFlight bounds the requests in flight per exporter. Where the loops take all processors an answer is noticed only every 10 ms
+// (the Go runtime's own poll): two would bound Zipkin JSON to 60 000 spans a second.
+const maxInFlight = 4
 
 // orDefault returns v, or def for zero and below.
 func orDefault[T int | time.Duration](v, def T) T {

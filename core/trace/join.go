@@ -17,9 +17,10 @@ func joinable(id []byte) bool { return len(id) > 0 && len(id) <= maxJoinID }
 // joinTable remembers inbound requests by their id, for the outbound requests that they cause. It is the one structure that
 // loops share: sharded by the hash of the id, each shard with a lock that is held for some tens of nanoseconds.
 //
-// A shard is set-associative, as a processor's cache is: an id belongs to one set of eight places, whose bookkeeping is one cache
-// line. With tens of thousands of ids nothing of the table is in a cache, and this costs two misses where lists and chains cost
-// eight. Shards begin with one set and double while they would have to forget ids too early, so memory follows use.
+// A shard is a circular log of entries, oldest first, with an index of four bytes an entry. With tens of thousands of ids nothing of a
+// table is in a near cache, nor in the processor's table of pages. But a log is written in order, what it overwrites needs no
+// taking out of lists, and the index is an eighth of it: a new id costs one cache line from afar, where hash chains and lists cost eight.
+// Shards begin small and double while they would have to forget ids too early, so memory follows use.
 //
 // The table holds no ids, only seeded 128-bit hashes, so entries are of one size and nobody can choose colliding ids.
 type joinTable struct {
@@ -29,20 +30,16 @@ type joinTable struct {
 	shards []joinShard
 }
 
-// joinKey is the hash of an id. hi chooses the shard, lo the set and the tag.
+// joinKey is the hash of an id. hi chooses the shard, lo the line of the index and the tag.
 type joinKey struct{ hi, lo uint64 }
 
 // joinRef names the entry of one request. The zero value names none.
 type joinRef struct {
 	key joinKey
-	seq uint32 // of the shard, never 0
-	way uint8  // where the entry was put; it stays there, also when the shard grows, unless it is evicted
+	seq uint32 // under which it was entered, never 0
 }
 
-// joinWays is the number of places of a set: as many as one cache line of bookkeeping holds.
-const joinWays = 8
-
-// joinState says what a place holds.
+// joinState says what an entry is.
 type joinState uint8
 
 const (
@@ -51,46 +48,36 @@ const (
 	joinEnded           // one that had its response
 )
 
-// joinSet is eight places. The first 64 bytes say all that is needed to choose one.
-type joinSet struct {
-	tags   [joinWays]uint8 // some bits of the key
-	states [joinWays]joinState
-	used   [joinWays]uint32 // tick of the beginning of a live request, of the last use of an ended one
-	_      [64 - 6*joinWays]byte
-	places [joinWays]joinEntry
-}
-
-// joinSame is how many requests of one id have places of their own. A service that is called twenty times at once under one id would
-// drive everybody else out of the set; which of the twenty a call belongs to is ambiguous anyway.
-const joinSame = 4
-
 // joinEntry is one inbound request, in one cache line.
 type joinEntry struct {
-	key joinKey
-	ctx spanContext
-	// shared: another request of the same id was in flight at the same time.
-	shared bool
-	// seq is the request's number; 0 when it has ended and the entry stands for hidden ones only.
-	seq uint32
-	// hidden counts requests in flight of the same id, begun earlier, that have no place of their own.
-	hidden uint32
-	_      [8]byte
+	key   joinKey
+	ctx   spanContext
+	state joinState
+	late  bool   // it was used after its end
+	seq   uint32 // its number in the log; its place is seq & (len−1). It gets a new one when the log comes round while it is in use
+	first uint32 // the number it was entered under, which its ref bears
+	older uint32 // place of the entry of the same id before it, plus one; 0 = none
+	used  uint32 // tick of the end, or of the last use after it
+	end   uint32 // the shard's count of ends when it ended: ticks are too coarse to tell which was last
 }
 
-// joinShard is one part of the table.
-type joinShard struct {
-	mu      sync.Mutex
-	sets    []joinSet                 // a power of two of them
-	seen    atomic.Pointer[[]joinSet] // sets, for those who read without the lock only where they are
-	max     int                       // sets at most
-	seq     uint32                    // the last request's
-	evicted uint64                    // requests forgotten before their time
-	_       [64]byte                  // keep the next shard's lock off this cache line
-}
+// joinLine is a cache line of the index: tag and number of up to sixteen entries, tag<<24 | number&(1<<24−1); 0 = none. A number further
+// back than the log is long is void, so what the log overwrites needs no taking out here either.
+type joinLine [16]uint32
 
 const (
-	// maxJoinShards is enough that two loops seldom meet.
-	maxJoinShards = 64
+	joinSeqBits = 24
+	joinSeqMask = 1<<joinSeqBits - 1
+	// joinPerLine is how many entries the log has for each line of the index: half of what fits, so that few lines overflow.
+	joinPerLine = 8
+	// minJoinLog is the length of a log that holds its first entry, 1 KiB.
+	minJoinLog = 2 * joinPerLine
+	// maxJoinShards is enough that two loops seldom meet, and few enough that the ends of the logs are in the cache.
+	maxJoinShards = 16
+	// joinWalk bounds how many requests of one id one call looks at. Those that have ended are unlinked on the way.
+	joinWalk = 64
+	// joinMoves bounds how many entries in use one call carries along when the log comes round.
+	joinMoves = 8
 	// joinTickShift makes a tick of 2^20 ns, about a millisecond: 32 bits last for 52 days, and ages are differences.
 	joinTickShift = 20
 )
@@ -98,17 +85,35 @@ const (
 // joinTick converts monotonic ns.
 func joinTick(mono int64) uint32 { return uint32(mono >> joinTickShift) }
 
+// joinView is a shard's memory. It is replaced as a whole when the shard grows.
+type joinView struct {
+	log   []joinEntry // a power of two of them
+	index []joinLine  // likewise
+}
+
+// joinShard is one part of the table.
+type joinShard struct {
+	mu      sync.Mutex
+	v       joinView
+	next    uint32                   // number of the next entry
+	ends    uint32                   // requests that ended so far
+	max     int                      // longest log
+	evicted uint64                   // requests forgotten before their time
+	seen    atomic.Pointer[joinView] // v, for those who ask without the lock only where things are
+	_       [64]byte                 // keep the next shard's lock off this cache line
+}
+
 // init sets the bounds: room for at least size ids. Nothing is allocated for entries yet.
 func (j *joinTable) init(size int, ttl int64) {
-	sets := 1
-	for sets*joinWays < size {
-		sets *= 2
+	total := minJoinLog
+	for total < size {
+		total *= 2
 	}
-	n := min(sets, maxJoinShards)
+	n := min(total/minJoinLog, maxJoinShards)
 	j.seeds = [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}
 	j.ttl, j.mask, j.shards = max(joinTick(ttl), 1), uint64(n-1), make([]joinShard, n)
 	for i := range j.shards {
-		j.shards[i].max = sets / n
+		j.shards[i].max, j.shards[i].next = total/n, 1
 	}
 }
 
@@ -117,164 +122,212 @@ func (j *joinTable) key(id []byte) joinKey {
 	return joinKey{hi: maphash.Bytes(j.seeds[0], id), lo: maphash.Bytes(j.seeds[1], id)}
 }
 
-// tag is the part of the key that a set's first line holds; it is independent of the set's number.
-func (k joinKey) tag() uint8 { return uint8(k.lo >> 56) }
+// tag is the part of the key that the index holds; it is independent of the line's number.
+func (k joinKey) tag() uint32 { return uint32(k.lo>>56) << joinSeqBits }
 
-// set returns the set that key belongs to; nil while the shard has none, which is until its first request.
-func (s *joinShard) set(key joinKey) *joinSet {
-	if len(s.sets) == 0 {
-		return nil
-	}
-	return &s.sets[key.lo&uint64(len(s.sets)-1)]
-}
-
-// warm asks for the cache line that publish of key will need first, without waiting for it: with tens of thousands of ids it is in
-// no near cache, and there is other work to do meanwhile.
+// warm asks for the cache line that publish of key will need first, without waiting for it: there is other work to do meanwhile.
 func (j *joinTable) warm(key joinKey) {
-	if sets := j.shards[key.hi&j.mask].seen.Load(); sets != nil {
-		prefetchSet(&(*sets)[key.lo&uint64(len(*sets)-1)])
+	if v := j.shards[key.hi&j.mask].seen.Load(); v != nil {
+		prefetchLine(v.line(key))
 	}
 }
 
-// warmRef is warm for the lines that release of ref will need.
+// warmRef is warm for what release of ref will need.
 func (j *joinTable) warmRef(ref *joinRef) {
-	if sets := j.shards[ref.key.hi&j.mask].seen.Load(); sets != nil {
-		set := &(*sets)[ref.key.lo&uint64(len(*sets)-1)]
-		prefetchSet(set)
-		prefetchEntry(&set.places[ref.way])
+	if v := j.shards[ref.key.hi&j.mask].seen.Load(); v != nil {
+		prefetchEntry(v.at(ref.seq))
 	}
 }
 
-// publish enters an inbound request that is in flight from now on. The ref is given back by release. An id that is used again
-// counts for the request that is in flight, not for the one that had its response.
+// line returns the line of the index that key belongs to.
+func (v *joinView) line(key joinKey) *joinLine { return &v.index[key.lo&uint64(len(v.index)-1)] }
+
+// at returns the place of the entry with that number.
+func (v *joinView) at(seq uint32) *joinEntry { return &v.log[seq&uint32(len(v.log)-1)] }
+
+// publish enters an inbound request that is in flight from now on. The ref is given back by release.
 func (j *joinTable) publish(key joinKey, ctx *spanContext, mono int64) joinRef {
-	now := joinTick(mono)
 	s := &j.shards[key.hi&j.mask]
 	s.mu.Lock()
-	if s.seq++; s.seq == 0 {
-		s.seq = 1
+	defer s.mu.Unlock()
+	seq := s.advance(joinTick(mono), j.ttl)
+	older := uint32(0)
+	slot, last := s.find(key)
+	if last != nil {
+		// An id that is used again counts for the request in flight, not for one that had its response.
+		if live := s.newestLive(last); live != nil {
+			older = live.seq&uint32(len(s.v.log)-1) + 1
+		}
+		if last.state == joinEnded {
+			last.state = joinFree
+		}
+	} else {
+		slot = s.vacant(key)
 	}
-	hidden, shared := uint32(0), false
-	set, i := s.set(key), -1
-	if set != nil {
-		same := set.find(key)
+	*s.v.at(seq) = joinEntry{key: key, ctx: *ctx, state: joinLive, seq: seq, first: seq, older: older}
+	*slot = key.tag() | seq&joinSeqMask
+	return joinRef{key: key, seq: seq}
+}
+
+// find returns the newest entry of key and its slot in the index; nil when there is none.
+func (s *joinShard) find(key joinKey) (*uint32, *joinEntry) {
+	if s.v.index == nil {
+		return nil, nil
+	}
+	line, tag := s.v.line(key), key.tag()
+	for i, slot := range line {
+		if slot&^joinSeqMask != tag || slot == 0 {
+			continue
+		}
+		if e := s.v.at(slot); e.seq&joinSeqMask == slot&joinSeqMask && e.state != joinFree && e.key == key {
+			return &line[i], e
+		}
+	}
+	return nil, nil
+}
+
+// vacant returns a slot of the index for a new id: an empty or void one, or that of the oldest entry, which is forgotten.
+func (s *joinShard) vacant(key joinKey) *uint32 {
+	line := s.v.line(key)
+	best, most := 0, uint32(0)
+	for i, slot := range line {
+		age := (s.next - slot) & joinSeqMask
+		if slot == 0 || age > uint32(len(s.v.log)) {
+			return &line[i]
+		}
+		if age > most {
+			best, most = i, age
+		}
+	}
+	s.evicted++
+	return &line[best]
+}
+
+// older returns the entry of the same id before e, nil when there is none any more.
+func (s *joinShard) older(e *joinEntry) *joinEntry {
+	if e.older == 0 {
+		return nil
+	}
+	if o := &s.v.log[e.older-1]; o.key == e.key && o.state != joinFree && int32(e.first-o.first) > 0 {
+		return o
+	}
+	return nil // overwritten since
+}
+
+// newestLive returns the newest request in flight of e's id, e included, and takes those before it that have ended out of the chain;
+// an e that has ended stays, and stands for the one that ended last. nil when none is in flight.
+func (s *joinShard) newestLive(e *joinEntry) *joinEntry {
+	if e.state == joinLive {
+		return e
+	}
+	for range joinWalk {
+		o := s.older(e)
+		if o == nil || o.state == joinLive {
+			return o
+		}
+		e.older = o.older
+		if int32(o.end-e.end) > 0 {
+			e.ctx, e.used, e.end = o.ctx, o.used, o.end
+		}
+		o.state = joinFree
+	}
+	return nil
+}
+
+// advance returns the number of the entry to write next: its place is free, or expired, or the log may not grow and it is the oldest that is
+// neither in flight nor was used after its end.
+func (s *joinShard) advance(now, ttl uint32) uint32 {
+	if s.v.log == nil {
+		s.resize(min(minJoinLog, s.max))
+	}
+	for moves := 0; ; {
+		seq := s.next
+		if seq&joinSeqMask == 0 { // would look like an empty slot
+			s.next++
+			continue
+		}
+		e := s.v.at(seq)
 		switch {
-		case same.ended >= 0:
-			i = same.ended
-		case same.live > 0:
-			shared = true
-			i, hidden = set.share(key, &same)
+		case e.state == joinFree, e.state == joinEnded && now-e.used > ttl:
+		case len(s.v.log) < s.max:
+			s.resize(2 * len(s.v.log))
+			continue
+		case (e.state == joinLive || e.late) && moves < joinMoves:
+			s.move(e, seq)
+			s.next++
+			moves++
+			continue
+		default:
+			s.evicted++
+		}
+		s.next++
+		return seq
+	}
+}
+
+// move gives an entry that is in use, at whose place the log has come round, the next number: it stays where it is.
+func (s *joinShard) move(e *joinEntry, seq uint32) {
+	line := s.v.line(e.key)
+	for i, slot := range line {
+		if slot == e.key.tag()|e.seq&joinSeqMask {
+			line[i] = e.key.tag() | seq&joinSeqMask
 		}
 	}
-	if i < 0 {
-		set, i = s.take(key, now, j.ttl)
-	}
-	set.tags[i], set.states[i], set.used[i] = key.tag(), joinLive, now
-	set.places[i] = joinEntry{key: key, ctx: *ctx, shared: shared, seq: s.seq, hidden: hidden}
-	ref := joinRef{key: key, seq: s.seq, way: uint8(i)}
-	s.mu.Unlock()
-	return ref
+	e.seq = seq
 }
 
-// share prepares for one more request of an id that is in flight already. Up to joinSame requests have places of their own: then it
-// returns -1. Beyond, it returns the place of the oldest and how many requests its successor stands for besides itself.
-func (set *joinSet) share(key joinKey, same *joinFound) (place int, hidden uint32) {
-	for i := range joinWays {
-		if set.states[i] == joinLive && set.places[i].key == key {
-			set.places[i].shared = true
-		}
-	}
-	if same.live < joinSame {
-		return -1, 0
-	}
-	hidden = set.places[same.oldest].hidden
-	if set.places[same.oldest].seq != 0 {
-		hidden++
-	}
-	return same.oldest, hidden
-}
-
-// joinFound is what a set holds of one id; places are -1 when there is none.
-type joinFound struct {
-	live           int // places in flight
-	requests       int // requests that they stand for
-	hidden         int // the place among them that stands for more than its own
-	oldest, newest int
-	ended          int
-}
-
-// find looks for key in the set.
-func (set *joinSet) find(key joinKey) joinFound {
-	f := joinFound{hidden: -1, oldest: -1, newest: -1, ended: -1}
-	tag := key.tag()
-	for i := range joinWays {
-		if set.tags[i] != tag || set.states[i] == joinFree || set.places[i].key != key {
+// resize makes the log n entries long and moves what is in it. A shard has 4096 entries at the default size, so this takes some ten
+// microseconds, and seldom happens.
+func (s *joinShard) resize(n int) {
+	old := s.v
+	s.v = joinView{log: make([]joinEntry, n), index: make([]joinLine, max(n/joinPerLine, 1))}
+	for i := range old.log {
+		e := &old.log[i]
+		if e.state == joinFree {
 			continue
 		}
-		if set.states[i] == joinEnded {
-			f.ended = i
-			continue
+		if e.older != 0 {
+			e.older = old.log[e.older-1].seq&uint32(n-1) + 1
 		}
-		e := &set.places[i]
-		f.live++
-		f.requests += int(e.hidden)
-		if e.seq != 0 {
-			f.requests++
-		}
-		if e.hidden > 0 {
-			f.hidden = i
-		}
-		if f.newest < 0 || e.after(&set.places[f.newest]) {
-			f.newest = i
-		}
-		if f.oldest < 0 || set.places[f.oldest].after(e) {
-			f.oldest = i
+		*s.v.at(e.seq) = *e
+	}
+	for i := range old.index {
+		for _, slot := range old.index[i] {
+			if slot == 0 {
+				continue
+			}
+			e := old.at(slot)
+			if e.state != joinFree && e.seq&joinSeqMask == slot&joinSeqMask {
+				*s.vacant(e.key) = slot
+			}
 		}
 	}
-	return f
+	v := s.v
+	s.seen.Store(&v)
 }
 
-// after reports whether e began after o; one that has ended began before all others.
-func (e *joinEntry) after(o *joinEntry) bool {
-	if e.seq == 0 || o.seq == 0 {
-		return o.seq == 0
-	}
-	return int32(e.seq-o.seq) > 0
-}
-
-// release says that the request has ended. Its entry stays for late calls, unless another request of the same id is in flight.
+// release says that the request has ended. Its entry stays for late calls.
 func (j *joinTable) release(ref joinRef, mono int64) {
 	s := &j.shards[ref.key.hi&j.mask]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	set := s.set(ref.key)
-	mine := int(ref.way)
-	if e := &set.places[mine]; e.seq != ref.seq || e.key != ref.key || set.states[mine] != joinLive {
-		mine = -1
-	} else if !e.shared {
-		set.states[mine], set.used[mine] = joinEnded, joinTick(mono)
-		return
-	}
-	f := set.find(ref.key)
-	if mine < 0 {
-		// Hidden, or evicted meanwhile.
-		if f.hidden < 0 {
+	e := s.v.at(ref.seq)
+	if e.first != ref.seq || e.key != ref.key {
+		// It was carried along when the log came round, and the log has grown since; or it was evicted.
+		_, e = s.find(ref.key)
+		for range joinWalk {
+			if e == nil || e.first == ref.seq {
+				break
+			}
+			e = s.older(e)
+		}
+		if e == nil || e.first != ref.seq {
 			return
 		}
-		mine = f.hidden
-		set.places[mine].hidden--
-		if set.places[mine].seq != 0 {
-			return
-		}
-	} else {
-		set.places[mine].seq = 0
 	}
-	switch {
-	case set.places[mine].hidden > 0: // the entry goes on standing for them
-	case f.live > 1:
-		set.states[mine] = joinFree
-	default:
-		set.states[mine], set.used[mine] = joinEnded, joinTick(mono)
+	if e.state == joinLive {
+		s.ends++
+		e.state, e.used, e.end = joinEnded, joinTick(mono), s.ends
 	}
 }
 
@@ -285,93 +338,41 @@ func (j *joinTable) lookup(key joinKey, mono int64) (ctx spanContext, how span.J
 	s := &j.shards[key.hi&j.mask]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	set := s.set(key)
-	if set == nil {
+	_, e := s.find(key)
+	if e == nil {
 		return ctx, span.JoinRoot, false
 	}
-	switch f := set.find(key); {
-	case f.requests > 1:
-		return set.places[f.newest].ctx, span.JoinAmbiguous, true
-	case f.requests == 1:
-		return set.places[f.newest].ctx, span.JoinID, true
-	case f.ended >= 0 && now-set.used[f.ended] <= j.ttl:
-		set.used[f.ended] = now
-		return set.places[f.ended].ctx, span.JoinLate, true
-	case f.ended >= 0:
-		set.states[f.ended] = joinFree
+	if live := s.newestLive(e); live != nil {
+		if o := s.older(live); o != nil && s.anyLive(live) {
+			return live.ctx, span.JoinAmbiguous, true
+		}
+		return live.ctx, span.JoinID, true
 	}
-	return ctx, span.JoinRoot, false
+	if now-e.used > j.ttl {
+		e.state = joinFree
+		return ctx, span.JoinRoot, false
+	}
+	e.used, e.late = now, true
+	return e.ctx, span.JoinLate, true
 }
 
-// take returns a place for a request of key: a free or expired one, or, when the shard may not grow, the one that will be
-// missed least.
-func (s *joinShard) take(key joinKey, now, ttl uint32) (*joinSet, int) {
-	for {
-		if len(s.sets) == 0 {
-			s.resize(1)
+// anyLive reports whether a request of e's id before e is in flight, and takes those that have ended out of the chain on the way.
+func (s *joinShard) anyLive(e *joinEntry) bool {
+	for range joinWalk {
+		o := s.older(e)
+		if o == nil || o.state == joinLive {
+			return o != nil
 		}
-		set := s.set(key)
-		best := set.choose(now)
-		if set.states[best] == joinFree || set.states[best] == joinEnded && now-set.used[best] > ttl {
-			return set, best
-		}
-		if len(s.sets) == s.max {
-			s.evicted++
-			return set, best
-		}
-		s.grow()
+		e.older = o.older
+		o.state = joinFree
 	}
-}
-
-// choose returns the place of the set to use next: a free one, else that of the ended request that was used longest ago, else of
-// the one that began first.
-func (set *joinSet) choose(now uint32) int {
-	best, rank := 0, uint64(0)
-	for i := range joinWays {
-		var r uint64
-		switch set.states[i] {
-		case joinFree:
-			r = 1 << 62
-		case joinEnded:
-			r = 1<<61 | uint64(now-set.used[i])
-		case joinLive:
-			r = uint64(now - set.used[i])
-		}
-		if r >= rank {
-			best, rank = i, r
-		}
-	}
-	return best
-}
-
-// grow doubles the sets. A shard has 128 at the default size, so this takes microseconds, and seldom happens.
-func (s *joinShard) grow() {
-	old := s.sets
-	n := len(old)
-	s.resize(2 * n)
-	for i := range old {
-		from := &old[i]
-		for w := range joinWays {
-			if from.states[w] == joinFree {
-				continue
-			}
-			to := s.set(from.places[w].key)
-			to.tags[w], to.states[w], to.used[w], to.places[w] = from.tags[w], from.states[w], from.used[w], from.places[w]
-		}
-	}
-}
-
-// resize makes room for n sets, empty.
-func (s *joinShard) resize(n int) {
-	sets := make([]joinSet, n)
-	s.sets = sets
-	s.seen.Store(&sets)
+	return false
 }
 
 // JoinStats describes the join table.
 type JoinStats struct {
 	IDs     int    // requests remembered; expired ones count until their place is needed
-	Evicted uint64 // requests forgotten before their time, since their part of the table was full
+	Evicted uint64 // requests forgotten before their time, since the table was full
 }
 
 // JoinStats counts what is in the join table. Any goroutine.
@@ -379,11 +380,9 @@ func (s *Shared) JoinStats() (st JoinStats) {
 	for i := range s.joins.shards {
 		sh := &s.joins.shards[i]
 		sh.mu.Lock()
-		for k := range sh.sets {
-			for _, state := range sh.sets[k].states {
-				if state != joinFree {
-					st.IDs++
-				}
+		for k := range sh.v.log {
+			if sh.v.log[k].state != joinFree {
+				st.IDs++
 			}
 		}
 		st.Evicted += sh.evicted

@@ -171,6 +171,146 @@ func TestIDsAreComparedByteForByte(t *testing.T) {
 	wantJoin(t, call, span.JoinRoot, nil)
 }
 
+// TestEvictionOrder: expired entries go first, then the oldest that ended; requests in flight are carried along while others can go.
+func TestEvictionOrder(t *testing.T) {
+	j := func() *joinTable { j := new(joinTable); j.init(minJoinLog, 100*tick); return j }
+	key := func(n uint64) joinKey { return joinKey{n, n << 56} }
+	has := func(t *testing.T, j *joinTable, from, to uint64, but ...uint64) {
+		t.Helper()
+		for n := uint64(1); n <= 60; n++ {
+			_, e := j.shards[0].find(key(n))
+			want := n >= from && n <= to && !slices.Contains(but, n)
+			if want != (e != nil) {
+				t.Fatalf("key %d is there: %v", n, e != nil)
+			}
+			if e != nil && e.ctx != *spanOf(n) {
+				t.Fatalf("key %d has another's context", n)
+			}
+		}
+		checkShards(t, j)
+	}
+	fill := func(j *joinTable, from, to uint64) (refs []joinRef) {
+		for n := from; n <= to; n++ {
+			refs = append(refs, j.publish(key(n), spanOf(n), 0))
+		}
+		return refs
+	}
+	t.Run("expired", func(t *testing.T) {
+		j := j()
+		refs := fill(j, 1, minJoinLog)
+		j.release(refs[0], 10*tick)
+		j.publish(key(17), spanOf(17), 111*tick)
+		has(t, j, 2, 17)
+		if j.shards[0].evicted != 0 {
+			t.Fatal("an expired entry counts as evicted")
+		}
+	})
+	t.Run("ended, oldest first, those in flight stay", func(t *testing.T) {
+		j := j()
+		refs := fill(j, 1, minJoinLog)
+		j.release(refs[1], 10*tick)
+		j.release(refs[2], 20*tick)
+		j.publish(key(17), spanOf(17), 40*tick)
+		has(t, j, 1, 17, 2)
+		j.publish(key(18), spanOf(18), 41*tick)
+		has(t, j, 1, 18, 2, 3)
+		if j.shards[0].evicted != 2 {
+			t.Fatalf("counted %d", j.shards[0].evicted)
+		}
+		j.release(refs[0], 42*tick) // carried along: it is told all the same
+		if _, how, _ := j.lookup(key(1), 43*tick); how != span.JoinLate {
+			t.Fatalf("a request that was carried along and ended is %v", how)
+		}
+	})
+	t.Run("all in flight", func(t *testing.T) {
+		j := j()
+		refs := fill(j, 1, minJoinLog+1)
+		if n := j.shards[0].evicted; n != 1 {
+			t.Fatalf("counted %d", n)
+		}
+		checkShards(t, j)
+		left := 0
+		for n := range uint64(minJoinLog + 1) {
+			if _, how, ok := j.lookup(key(n+1), tick); ok && how == span.JoinID {
+				left++
+			}
+			j.release(refs[n], 2*tick) // that of the evicted one must end no other
+		}
+		if left != minJoinLog {
+			t.Fatalf("%d requests are known, one was to go", left)
+		}
+	})
+}
+
+// TestCarriedAlongWhileGrowing: refs hold when the log has come round, and grown, since.
+func TestCarriedAlongWhileGrowing(t *testing.T) {
+	j := new(joinTable)
+	j.init(16*minJoinLog*maxJoinShards, 10*tick)
+	key := func(n uint64) joinKey { return joinKey{0, n<<56 | n} }
+	first := j.publish(key(200), spanOf(200), 0)
+	for round := range uint64(4) {
+		for n := range uint64(minJoinLog) { // each expired before the next: the log comes round without growing
+			mono := int64(round*1000+n*20) * tick
+			j.release(j.publish(key(n), spanOf(n), mono), mono)
+		}
+	}
+	var refs []joinRef
+	for n := range uint64(3 * minJoinLog) { // in flight together: it grows
+		refs = append(refs, j.publish(key(n), spanOf(n), 9000*tick))
+	}
+	if len(j.shards[0].v.log) <= minJoinLog {
+		t.Fatal("it has not grown")
+	}
+	checkShards(t, j)
+	if c, how, _ := j.lookup(key(200), 9000*tick); how != span.JoinID || c != *spanOf(200) {
+		t.Fatalf("the first request is %v", how)
+	}
+	j.release(first, 9001*tick)
+	if _, how, _ := j.lookup(key(200), 9002*tick); how != span.JoinLate {
+		t.Fatalf("after its end the first request is %v", how)
+	}
+	for n, r := range refs {
+		if c, how, _ := j.lookup(key(uint64(n)), 9003*tick); how != span.JoinID || c != *spanOf(uint64(n)) {
+			t.Fatalf("request %d is %v", n, how)
+		}
+		j.release(r, 9003*tick)
+	}
+}
+
+// TestOneIDManyTimesInFlight: an id counts as in flight until its last request has ended, in whatever order they end, and the newest
+// in flight is the parent.
+func TestOneIDManyTimesInFlight(t *testing.T) {
+	const n = 40
+	for seed := range uint64(200) {
+		rnd := rand.New(rand.NewPCG(seed, 1))
+		j := new(joinTable)
+		j.init(1024, 100*tick)
+		key := joinKey{1, 7}
+		var refs []joinRef
+		live := map[int]bool{}
+		for i := range n {
+			refs = append(refs, j.publish(key, spanOf(uint64(i)), int64(i)))
+			live[i] = true
+		}
+		for _, i := range rnd.Perm(n) {
+			newest := 0
+			for l := range live {
+				newest = max(newest, l)
+			}
+			c, how, _ := j.lookup(key, n)
+			if want := map[bool]span.Join{true: span.JoinAmbiguous, false: span.JoinID}[len(live) > 1]; how != want || c != *spanOf(uint64(newest)) {
+				t.Fatalf("seed %d: %v with %d in flight", seed, how, len(live))
+			}
+			j.release(refs[i], n)
+			delete(live, i)
+			checkShards(t, j)
+		}
+		if _, how, _ := j.lookup(key, n); how != span.JoinLate {
+			t.Fatalf("seed %d: %v with none in flight", seed, how)
+		}
+	}
+}
+
 // tick is one tick of the table's clock in ns.
 const tick = int64(1) << joinTickShift
 
@@ -181,128 +321,35 @@ func spanOf(n uint64) *spanContext {
 	return c
 }
 
-// TestEvictionOrder: expired entries go first, then those that ended, least recently used first, then the oldest in flight. All
-// keys share one set.
-func TestEvictionOrder(t *testing.T) {
-	j := func() *joinTable { j := new(joinTable); j.init(joinWays, 100*tick); return j }
-	key := func(n uint64) joinKey { return joinKey{n, n << 56} }
-	has := func(t *testing.T, j *joinTable, want ...uint64) {
-		t.Helper()
-		for n := uint64(1); n <= 20; n++ {
-			set := j.shards[0].set(key(n))
-			f := set.find(key(n))
-			i := max(f.newest, f.ended)
-			if in := slices.Contains(want, n); in != (i >= 0) {
-				t.Fatalf("key %d is there: %v", n, i >= 0)
-			}
-			if i >= 0 && set.places[i].ctx != *spanOf(n) {
-				t.Fatalf("key %d has another's context", n)
-			}
-		}
-		checkShards(t, j)
-	}
-	fill := func(j *joinTable, from, to uint64, mono int64) (refs []joinRef) {
-		for n := from; n <= to; n++ {
-			refs = append(refs, j.publish(key(n), spanOf(n), mono+int64(n)*tick))
-		}
-		return refs
-	}
-	t.Run("expired", func(t *testing.T) {
-		j := j()
-		refs := fill(j, 1, 8, 0) // all but 2 and 3 stay in flight
-		j.release(refs[1], 10*tick)
-		j.release(refs[2], 20*tick)
-		j.publish(key(9), spanOf(9), 111*tick)
-		has(t, j, 1, 3, 4, 5, 6, 7, 8, 9)
-		if j.shards[0].evicted != 0 {
-			t.Fatal("an expired entry counts as evicted")
-		}
-	})
-	t.Run("ended, least recently used first", func(t *testing.T) {
-		j := j()
-		refs := fill(j, 1, 8, 0)
-		j.release(refs[1], 10*tick)
-		j.release(refs[2], 20*tick)
-		j.lookup(key(2), 30*tick)
-		j.publish(key(9), spanOf(9), 40*tick)
-		has(t, j, 1, 2, 4, 5, 6, 7, 8, 9)
-		j.publish(key(10), spanOf(10), 41*tick)
-		has(t, j, 1, 4, 5, 6, 7, 8, 9, 10)
-		if j.shards[0].evicted != 2 {
-			t.Fatalf("counted %d", j.shards[0].evicted)
-		}
-	})
-	t.Run("oldest in flight", func(t *testing.T) {
-		j := j()
-		refs := fill(j, 1, 9, 0)
-		has(t, j, 2, 3, 4, 5, 6, 7, 8, 9)
-		j.release(refs[0], 10*tick) // its place belongs to another: nothing happens
-		has(t, j, 2, 3, 4, 5, 6, 7, 8, 9)
-		if _, how, _ := j.lookup(key(9), 11*tick); how != span.JoinID {
-			t.Fatalf("the release of an evicted entry ended another: %v", how)
-		}
-	})
-}
-
-// TestOneIDManyTimesInFlight: beyond joinSame places an id takes none from others, and it counts as in flight until its last request has
-// ended, in whatever order they end.
-func TestOneIDManyTimesInFlight(t *testing.T) {
-	const n = 3 * joinWays
-	for seed := range uint64(200) {
-		rnd := rand.New(rand.NewPCG(seed, 1))
-		j := new(joinTable)
-		j.init(joinWays, 100*tick)
-		key, other := joinKey{1, 7}, joinKey{2, 9}
-		j.publish(other, spanOf(1000), 0)
-		var refs []joinRef
-		for i := range uint64(n) {
-			refs = append(refs, j.publish(key, spanOf(i), int64(i)))
-		}
-		order := rnd.Perm(n)
-		for done, i := range order {
-			left := n - done
-			_, how, _ := j.lookup(key, n)
-			if want := map[bool]span.Join{true: span.JoinAmbiguous, false: span.JoinID}[left > 1]; how != want {
-				t.Fatalf("seed %d: %v with %d in flight", seed, how, left)
-			}
-			j.release(refs[i], n)
-			checkShards(t, j)
-		}
-		if _, how, _ := j.lookup(key, n); how != span.JoinLate {
-			t.Fatalf("seed %d: %v with none in flight", seed, how)
-		}
-		if c, how, _ := j.lookup(other, n); how != span.JoinID || c != *spanOf(1000) {
-			t.Fatalf("seed %d: another id is %v", seed, how)
-		}
-	}
-}
-
-// checkShards checks the invariants of the table: bounds, every entry in the set of its key with its tag, one ended entry of an id
-// at most and none beside one in flight, and no more places of one id than there may be.
+// checkShards checks the invariants of the table: bounds, every entry at the place of its number, every valid slot of the index in the
+// line and with the tag of its entry, and no id twice in the index.
 func checkShards(t *testing.T, j *joinTable) {
 	t.Helper()
 	for i := range j.shards {
 		s := &j.shards[i]
-		if len(s.sets) > s.max || len(s.sets)&(len(s.sets)-1) != 0 {
-			t.Fatalf("%d sets, at most %d", len(s.sets), s.max)
+		if n := len(s.v.log); n > s.max || n&(n-1) != 0 || len(s.v.index) > max(n/joinPerLine, 1) {
+			t.Fatalf("a log of %d, at most %d, with %d lines", n, s.max, len(s.v.index))
 		}
-		for k := range s.sets {
-			set := &s.sets[k]
-			for w := range joinWays {
-				if set.states[w] == joinFree {
+		for k := range s.v.log {
+			e := &s.v.log[k]
+			if e.state != joinFree && (s.v.at(e.seq) != e || s.next-e.seq > uint32(len(s.v.log))) {
+				t.Fatalf("entry %d stands at place %d of %d, the next is %d", e.seq, k, len(s.v.log), s.next)
+			}
+		}
+		seen := map[joinKey]bool{}
+		for k := range s.v.index {
+			for _, slot := range s.v.index[k] {
+				if slot == 0 {
 					continue
 				}
-				e := &set.places[w]
-				if s.set(e.key) != set || set.tags[w] != e.key.tag() || j.shards[e.key.hi&j.mask].seq != s.seq {
-					t.Fatalf("an entry of %v is in a wrong place", e.key)
+				e := s.v.at(slot)
+				if e.state == joinFree || e.seq&joinSeqMask != slot&joinSeqMask {
+					continue // void
 				}
-				f := set.find(e.key)
-				if f.live > joinSame || f.live > 0 && f.ended >= 0 {
-					t.Fatalf("%d places in flight, ended %d", f.live, f.ended)
+				if s.v.line(e.key) != &s.v.index[k] || slot&^joinSeqMask != e.key.tag() || seen[e.key] {
+					t.Fatalf("a slot of %v is in a wrong line, or doubled", e.key)
 				}
-				if set.states[w] == joinLive && e.seq == 0 && e.hidden == 0 || set.states[w] == joinEnded && e.hidden != 0 {
-					t.Fatalf("state %d with seq %d and %d hidden", set.states[w], e.seq, e.hidden)
-				}
+				seen[e.key] = true
 			}
 		}
 	}
@@ -318,7 +365,7 @@ func TestJoinTableModel(t *testing.T) {
 		ids := newIDSource()
 		rnd := func(n uint64) uint64 { return (ids.r.Uint64() >> 8) % n }
 		j := new(joinTable)
-		size := 32 + int(rnd(200))
+		size := 64 * maxJoinShards // more than there are steps between two expiries
 		j.init(size, 50*tick)
 		open := map[joinKey][]flight{}
 		type late struct {
@@ -333,7 +380,7 @@ func TestJoinTableModel(t *testing.T) {
 			k := joinKey{n, n<<56 | rnd(2)} // few keys, never more of them in a set than it holds
 			switch rnd(3) {
 			case 0:
-				if len(open[k]) == joinSame { // the newest counts; beyond that see TestOneIDManyTimesInFlight
+				if len(open[k]) == 6 {
 					break
 				}
 				id := ids.span()
@@ -381,9 +428,9 @@ func TestJoinTableFull(t *testing.T) {
 		var refs []joinRef
 		bound := 0
 		for i := range j.shards {
-			bound += j.shards[i].max * joinWays
+			bound += j.shards[i].max
 		}
-		if bound < size || bound >= 2*max(size, joinWays) {
+		if bound < size || bound >= 2*max(size, minJoinLog) {
 			t.Fatalf("size %d: the shards hold %d", size, bound)
 		}
 		for n := range int64(3000) {
@@ -468,7 +515,7 @@ func TestJoinsAcrossLoops(t *testing.T) {
 func TestJoinTableGrowsWithUse(t *testing.T) {
 	s := newShared(t, Config{})
 	for i := range s.joins.shards {
-		if s.joins.shards[i].sets != nil {
+		if s.joins.shards[i].v.log != nil {
 			t.Fatal("the table takes memory at rest")
 		}
 	}
@@ -479,8 +526,8 @@ func TestJoinTableGrowsWithUse(t *testing.T) {
 		f.mono += int64(DefaultJoinTTL) + 2*tick
 	}
 	for i := range s.joins.shards {
-		if n := len(s.joins.shards[i].sets); n > 1 {
-			t.Fatalf("%d sets for one request at a time", n)
+		if n := len(s.joins.shards[i].v.log); n > minJoinLog {
+			t.Fatalf("a log of %d for one request at a time", n)
 		}
 	}
 }

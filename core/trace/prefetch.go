@@ -2,10 +2,10 @@ package trace
 
 // The language has no prefetch, and a plain load would hold up everything behind it until the line is there.
 
-// prefetchSet asks for the first cache line of set.
+// prefetchLine asks for line.
 //
 //go:noescape
-func prefetchSet(set *joinSet)
+func prefetchLine(line *joinLine)
 
 // prefetchEntry asks for the cache line of e.
 //

@@ -2,9 +2,9 @@
 
 // PREFETCHT0: into all levels of cache (Intel SDM vol. 2B). It never faults.
 
-// func prefetchSet(set *joinSet)
-TEXT ·prefetchSet(SB), NOSPLIT, $0-8
-	MOVQ set+0(FP), AX
+// func prefetchLine(line *joinLine)
+TEXT ·prefetchLine(SB), NOSPLIT, $0-8
+	MOVQ line+0(FP), AX
 	PREFETCHT0 (AX)
 	RET
 

@@ -2,9 +2,9 @@
 
 // PRFM PLDL1KEEP: for a load, into the first level of cache (Arm ARM C6.2). It never faults.
 
-// func prefetchSet(set *joinSet)
-TEXT ·prefetchSet(SB), NOSPLIT, $0-8
-	MOVD set+0(FP), R0
+// func prefetchLine(line *joinLine)
+TEXT ·prefetchLine(SB), NOSPLIT, $0-8
+	MOVD line+0(FP), R0
 	PRFM (R0), PLDL1KEEP
 	RET
 
