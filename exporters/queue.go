@@ -215,7 +215,7 @@ type pool struct {
 	free [][]byte
 }
 
-// maxFree bounds the buffers kept: two in flight and one being filled for each of two exporters.
+// maxFree bounds the buffers kept: what one exporter has in flight, one being filled, and one more.
 const maxFree = 6
 
 // get returns an empty buffer.

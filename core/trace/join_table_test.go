@@ -1,0 +1,290 @@
+package trace
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/spanwire/spanwire/core/span"
+)
+
+// TestEvictionOrder: expired entries go first, then the oldest that ended; requests in flight are carried along while others can go.
+func TestEvictionOrder(t *testing.T) {
+	j := func() *joinTable { j := new(joinTable); j.init(minJoinLog, 100*tick); return j }
+	key := func(n uint64) joinKey { return joinKey{n, n << 56} }
+	has := func(t *testing.T, j *joinTable, from, to uint64, but ...uint64) {
+		t.Helper()
+		for n := uint64(1); n <= 60; n++ {
+			_, e := j.shards[0].find(key(n))
+			want := n >= from && n <= to && !slices.Contains(but, n)
+			if want != (e != nil) {
+				t.Fatalf("key %d is there: %v", n, e != nil)
+			}
+			if e != nil && e.ctx != *spanOf(n) {
+				t.Fatalf("key %d has another's context", n)
+			}
+		}
+		checkShards(t, j)
+	}
+	fill := func(j *joinTable, from, to uint64) (refs []joinRef) {
+		for n := from; n <= to; n++ {
+			refs = append(refs, j.publish(key(n), spanOf(n), 0))
+		}
+		return refs
+	}
+	t.Run("expired", func(t *testing.T) {
+		j := j()
+		refs := fill(j, 1, minJoinLog)
+		j.release(refs[0], 10*tick)
+		j.publish(key(17), spanOf(17), 111*tick)
+		has(t, j, 2, 17)
+		if j.shards[0].evicted != 0 {
+			t.Fatal("an expired entry counts as evicted")
+		}
+	})
+	t.Run("ended, oldest first, those in flight stay", func(t *testing.T) {
+		j := j()
+		refs := fill(j, 1, minJoinLog)
+		j.release(refs[1], 10*tick)
+		j.release(refs[2], 20*tick)
+		j.publish(key(17), spanOf(17), 40*tick)
+		has(t, j, 1, 17, 2)
+		j.publish(key(18), spanOf(18), 41*tick)
+		has(t, j, 1, 18, 2, 3)
+		if j.shards[0].evicted != 2 {
+			t.Fatalf("counted %d", j.shards[0].evicted)
+		}
+		j.release(refs[0], 42*tick) // carried along: it is told all the same
+		if _, how, _ := j.lookup(key(1), 43*tick); how != span.JoinLate {
+			t.Fatalf("a request that was carried along and ended is %v", how)
+		}
+	})
+	t.Run("all in flight", func(t *testing.T) {
+		j := j()
+		refs := fill(j, 1, minJoinLog+1)
+		if n := j.shards[0].evicted; n != 1 {
+			t.Fatalf("counted %d", n)
+		}
+		checkShards(t, j)
+		left := 0
+		for n := range uint64(minJoinLog + 1) {
+			if _, how, ok := j.lookup(key(n+1), tick); ok && how == span.JoinID {
+				left++
+			}
+			j.release(refs[n], 2*tick) // that of the evicted one must end no other
+		}
+		if left != minJoinLog {
+			t.Fatalf("%d requests are known, one was to go", left)
+		}
+	})
+}
+
+// TestCarriedAlongWhileGrowing: refs hold when the log has come round, and grown, since.
+func TestCarriedAlongWhileGrowing(t *testing.T) {
+	j := new(joinTable)
+	j.init(16*minJoinLog*maxJoinShards, 10*tick)
+	key := func(n uint64) joinKey { return joinKey{0, n<<56 | n} }
+	first := j.publish(key(200), spanOf(200), 0)
+	for round := range uint64(4) {
+		for n := range uint64(minJoinLog) { // each expired before the next: the log comes round without growing
+			mono := int64(round*1000+n*20) * tick
+			j.release(j.publish(key(n), spanOf(n), mono), mono)
+		}
+	}
+	var refs []joinRef
+	for n := range uint64(3 * minJoinLog) { // in flight together: it grows
+		refs = append(refs, j.publish(key(n), spanOf(n), 9000*tick))
+	}
+	if len(j.shards[0].v.log) <= minJoinLog {
+		t.Fatal("it has not grown")
+	}
+	checkShards(t, j)
+	if c, how, _ := j.lookup(key(200), 9000*tick); how != span.JoinID || c != *spanOf(200) {
+		t.Fatalf("the first request is %v", how)
+	}
+	j.release(first, 9001*tick)
+	if _, how, _ := j.lookup(key(200), 9002*tick); how != span.JoinLate {
+		t.Fatalf("after its end the first request is %v", how)
+	}
+	for n, r := range refs {
+		if c, how, _ := j.lookup(key(uint64(n)), 9003*tick); how != span.JoinID || c != *spanOf(uint64(n)) {
+			t.Fatalf("request %d is %v", n, how)
+		}
+		j.release(r, 9003*tick)
+	}
+}
+
+// TestOneIDManyTimesInFlight: an id counts as in flight until its last request has ended, in whatever order they end, and the newest
+// in flight is the parent.
+func TestOneIDManyTimesInFlight(t *testing.T) {
+	const n = 40
+	for seed := range uint64(200) {
+		rnd := rand.New(rand.NewPCG(seed, 1))
+		j := new(joinTable)
+		j.init(1024, 100*tick)
+		key := joinKey{1, 7}
+		var refs []joinRef
+		live := map[int]bool{}
+		for i := range n {
+			refs = append(refs, j.publish(key, spanOf(uint64(i)), int64(i)))
+			live[i] = true
+		}
+		for _, i := range rnd.Perm(n) {
+			newest := 0
+			for l := range live {
+				newest = max(newest, l)
+			}
+			c, how, _ := j.lookup(key, n)
+			if want := map[bool]span.Join{true: span.JoinAmbiguous, false: span.JoinID}[len(live) > 1]; how != want || c != *spanOf(uint64(newest)) {
+				t.Fatalf("seed %d: %v with %d in flight", seed, how, len(live))
+			}
+			j.release(refs[i], n)
+			delete(live, i)
+			checkShards(t, j)
+		}
+		if _, how, _ := j.lookup(key, n); how != span.JoinLate {
+			t.Fatalf("seed %d: %v with none in flight", seed, how)
+		}
+	}
+}
+
+// tick is one tick of the table's clock in ns.
+const tick = int64(1) << joinTickShift
+
+// spanOf makes a context that is told by a number.
+func spanOf(n uint64) *spanContext {
+	c := &spanContext{decision: sample}
+	binary.BigEndian.PutUint64(c.span[:], n)
+	return c
+}
+
+// checkShards checks the invariants of the table: bounds, every entry at the place of its number, every valid slot of the index in the
+// line and with the tag of its entry, and no id twice in the index.
+func checkShards(t *testing.T, j *joinTable) {
+	t.Helper()
+	for i := range j.shards {
+		s := &j.shards[i]
+		if n := len(s.v.log); n > s.max || n&(n-1) != 0 || len(s.v.index) > max(n/joinPerLine, 1) {
+			t.Fatalf("a log of %d, at most %d, with %d lines", n, s.max, len(s.v.index))
+		}
+		for k := range s.v.log {
+			e := &s.v.log[k]
+			if e.state != joinFree && (s.v.at(e.seq) != e || s.next-e.seq > uint32(len(s.v.log))) {
+				t.Fatalf("entry %d stands at place %d of %d, the next is %d", e.seq, k, len(s.v.log), s.next)
+			}
+		}
+		seen := map[joinKey]bool{}
+		for k := range s.v.index {
+			for _, slot := range s.v.index[k] {
+				if slot == 0 {
+					continue
+				}
+				e := s.v.at(slot)
+				if e.state == joinFree || e.seq&joinSeqMask != slot&joinSeqMask {
+					continue // void
+				}
+				if s.v.line(e.key) != &s.v.index[k] || slot&^joinSeqMask != e.key.tag() || seen[e.key] {
+					t.Fatalf("a slot of %v is in a wrong line, or doubled", e.key)
+				}
+				seen[e.key] = true
+			}
+		}
+	}
+}
+
+// TestJoinTableModel drives a small table at random beside a plain model of what it promises while nothing is evicted.
+func TestJoinTableModel(t *testing.T) {
+	type flight struct {
+		ref joinRef
+		id  span.ID
+	}
+	for seed := range uint64(50) {
+		ids := newIDSource()
+		rnd := func(n uint64) uint64 { return (ids.r.Uint64() >> 8) % n }
+		j := new(joinTable)
+		size := 64 * maxJoinShards // more than there are steps between two expiries
+		j.init(size, 50*tick)
+		open := map[joinKey][]flight{}
+		type late struct {
+			id   span.ID
+			used int64
+		}
+		ended := map[joinKey]late{}
+		mono := int64(0)
+		for range 3000 {
+			mono += int64(rnd(8)) * tick
+			n := rnd(4)
+			k := joinKey{n, n<<56 | rnd(2)} // few keys, never more of them in a set than it holds
+			switch rnd(3) {
+			case 0:
+				if len(open[k]) == 6 {
+					break
+				}
+				id := ids.span()
+				ref := j.publish(k, &spanContext{span: id}, mono)
+				open[k] = append(open[k], flight{ref, id})
+				delete(ended, k)
+			case 1:
+				fs := open[k]
+				if len(fs) == 0 {
+					break
+				}
+				i := rnd(uint64(len(fs)))
+				j.release(fs[i].ref, mono)
+				if len(fs) == 1 {
+					ended[k] = late{fs[i].id, mono}
+				}
+				open[k] = append(fs[:i:i], fs[i+1:]...)
+			default:
+				c, how, ok := j.lookup(k, mono)
+				want, wantID := span.JoinRoot, span.ID{}
+				if fs := open[k]; len(fs) > 0 {
+					want, wantID = span.JoinID, fs[len(fs)-1].id
+					if len(fs) > 1 {
+						want = span.JoinAmbiguous
+					}
+				} else if l, is := ended[k]; is && mono-l.used <= 50*tick {
+					want, wantID = span.JoinLate, l.id
+					ended[k] = late{l.id, mono}
+				}
+				if how != want || c.span != wantID || ok != (want != span.JoinRoot) {
+					t.Fatalf("seed %d: got %v %x, want %v %x", seed, how, c.span, want, wantID)
+				}
+			}
+			checkShards(t, j)
+		}
+	}
+}
+
+// TestJoinTableFull drives a table that is always full: its invariants hold, and it never grows beyond its bound.
+func TestJoinTableFull(t *testing.T) {
+	for _, size := range []int{1, 2, 7, 64, 1500} {
+		j := new(joinTable)
+		j.init(size, 20*tick)
+		ids := newIDSource()
+		var refs []joinRef
+		bound := 0
+		for i := range j.shards {
+			bound += j.shards[i].max
+		}
+		if bound < size || bound >= 2*max(size, minJoinLog) {
+			t.Fatalf("size %d: the shards hold %d", size, bound)
+		}
+		for n := range int64(3000) {
+			mono := n * tick
+			id := ids.r.Uint64() % uint64(2*bound)
+			refs = append(refs, j.publish(joinKey{id, id<<56 | id}, &spanContext{}, mono))
+			if n%3 != 0 {
+				i := ids.r.Uint64() % uint64(len(refs))
+				j.release(refs[i], mono)
+				refs = append(refs[:i], refs[i+1:]...)
+			}
+			j.lookup(joinKey{id / 2, id/2<<56 | id/2}, mono)
+			if n%100 == 0 {
+				checkShards(t, j)
+			}
+		}
+		checkShards(t, j)
+	}
+}
