@@ -227,17 +227,19 @@ func (w *worker) snapshot() Stats {
 	return st
 }
 
-// closeSessions ends all sessions: what is in flight ends as cut off by the shutdown.
+// closeSessions ends all sessions: what is in flight ends as cut off by the shutdown. Where something is, the session is reset: after a
+// FIN a body that ends with its connection would look complete.
 func (w *worker) closeSessions() {
 	for w.sessions != nil {
 		s := w.sessions
 		s.cause = span.FailureShutdown
+		cut := s.exchanges.head != nil || len(s.flows[client].pending) > 0 || len(s.flows[server].pending) > 0
 		s.observeEnd(parsers.ClientToServer, false)
 		if s.phase != phaseClosed {
 			s.observeEnd(parsers.ServerToClient, false)
 		}
 		if s.phase != phaseClosed {
-			s.close(false, span.FailureShutdown)
+			s.close(cut, span.FailureShutdown)
 		}
 	}
 }
