@@ -54,17 +54,12 @@ func (s *session) dial() {
 		s.connectFailed(ErrSelfUpstream)
 		return
 	}
-	fd, err := unix.Socket(familyOf(ap), unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		s.dialLater(err, RefusedDescriptors)
+	fd, errno := s.w.addr.dialer(familyOf(ap))
+	if errno != 0 {
+		s.dialLater(errno, RefusedDescriptors)
 		return
 	}
-	if err := setRelayOptions(fd); err != nil {
-		closeFD(fd)
-		s.dialFailed(RefusedDial, span.FailureRefused)
-		return
-	}
-	errno := s.w.addr.connect(fd, ap, s.zone)
+	errno = s.w.addr.connect(fd, ap, s.zone)
 	if errno != 0 && errno != unix.EINPROGRESS {
 		closeFD(fd)
 		s.connectFailed(errno)
@@ -75,8 +70,10 @@ func (s *session) dial() {
 		s.dialLater(err, RefusedDescriptors)
 		return
 	}
-	s.w.loop.SetTimer(&s.timer, time.Duration(s.dialUntil-s.w.loop.Now()), s)
 	s.tryDialed()
+	if s.phase == phaseDialing && !s.timer.Active() {
+		s.w.loop.SetTimer(&s.timer, time.Duration(s.dialUntil-s.w.loop.Now()), s)
+	}
 	if s.phase == phaseRelaying {
 		// A request that came with the connection: on a fast network it is there by now, and this saves a wake-up.
 		s.socks[client].readable = true

@@ -243,7 +243,7 @@ func (s *session) passEnd(d parsers.Direction) {
 	}
 	f.shut = true
 	if !f.broken && !s.flows[1-d].shut { // else close sends it
-		_ = unix.Shutdown(int(s.dst(d).fd), unix.SHUT_WR) // ENOTCONN: the peer has reset meanwhile; reading will say so
+		shutdownFD(int(s.dst(d).fd))
 	}
 	if s.phase == phaseEnding {
 		s.awaitDelivery()

@@ -66,10 +66,30 @@ func (g *gather) send(fd int, a, b []byte) (int, syscall.Errno) {
 	}
 }
 
-// address is the space for one socket address in a call; it lives in the worker, on the heap.
+// address is the space for one socket address, or option, in a call; it lives in the worker, on the heap. Its calls never block, so the
+// scheduler is not told of them.
 type address struct {
 	raw unix.RawSockaddrInet6 // the larger of the two that are used
 	len uint32
+	one int32 // the value of an option
+}
+
+// dialer makes a non-blocking socket to dial from, for relaying (setRelayOptions).
+func (a *address) dialer(family int) (int, syscall.Errno) {
+	fd, _, errno := unix.RawSyscall(unix.SYS_SOCKET, uintptr(family), unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if errno != 0 {
+		return noFD, errno
+	}
+	a.one = 1
+	for _, o := range relayOptions() {
+		// Safety: a is part of a worker, on the heap; the kernel reads the four bytes of a.one.
+		_, _, errno = unix.RawSyscall6(unix.SYS_SETSOCKOPT, fd, o.level, o.name, uintptr(unsafe.Pointer(&a.one)), unsafe.Sizeof(a.one), 0)
+		if errno != 0 {
+			closeFD(int(fd))
+			return noFD, errno
+		}
+	}
+	return int(fd), 0
 }
 
 // accept takes a connection from a listening socket (man 2 accept4), non-blocking and close-on-exec, and leaves its peer in a. The
@@ -120,13 +140,16 @@ func (a *address) addrPort() netip.AddrPort {
 	return netip.AddrPort{}
 }
 
-// closeFD closes a descriptor of ours. Errors of close(2) on a socket say nothing that could be acted on.
-func closeFD(fd int) { _ = unix.Close(fd) }
+// closeFD closes a descriptor of ours; without SO_LINGER that does not wait. Errors of close(2) on a socket say nothing that could be acted on.
+func closeFD(fd int) { _, _, _ = unix.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0) }
+
+// shutdownFD sends FIN (man 2 shutdown). ENOTCONN means that the peer has reset meanwhile; reading will say so.
+func shutdownFD(fd int) { _, _, _ = unix.RawSyscall(unix.SYS_SHUTDOWN, uintptr(fd), unix.SHUT_WR, 0) }
 
 // resetFD closes fd so that the peer sees a reset: SO_LINGER with a zero time (man 7 socket, RFC 9293 §3.10.5).
 func resetFD(fd int) {
 	_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1, Linger: 0})
-	_ = unix.Close(fd)
+	closeFD(fd)
 }
 
 // unsentBytes returns how many bytes of fd's send queue the peer has not acknowledged yet (SIOCOUTQ, man 7 tcp).
@@ -142,14 +165,18 @@ func unsentBytes(fd int) int {
 // host is noticed, and urgent data in line, or its byte would vanish from the stream. Accepted sockets inherit all three from
 // their listener (man 7 socket, man 7 tcp).
 func setRelayOptions(fd int) error {
-	for _, o := range [...]struct{ level, name int }{
-		{unix.IPPROTO_TCP, unix.TCP_NODELAY},
-		{unix.SOL_SOCKET, unix.SO_KEEPALIVE},
-		{unix.SOL_SOCKET, unix.SO_OOBINLINE},
-	} {
-		if err := unix.SetsockoptInt(fd, o.level, o.name, 1); err != nil {
+	for _, o := range relayOptions() {
+		if err := unix.SetsockoptInt(fd, int(o.level), int(o.name), 1); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// option is a socket option that is on or off.
+type option struct{ level, name uintptr }
+
+// relayOptions are those of setRelayOptions.
+func relayOptions() [3]option {
+	return [...]option{{unix.IPPROTO_TCP, unix.TCP_NODELAY}, {unix.SOL_SOCKET, unix.SO_KEEPALIVE}, {unix.SOL_SOCKET, unix.SO_OOBINLINE}}
 }
