@@ -86,6 +86,10 @@ func appendReasons(e *encoder, st *core.Stats) {
 	for r := parsers.ReasonNone + 1; r < parsers.NumReasons; r++ {
 		e.uint(st.Unedited[r], "reason", r.String())
 	}
+	e.family("spanwire_unedited_responses_total", "counter", "Response heads that the trace id could not be written into.")
+	for r := parsers.ReasonNone + 1; r < parsers.NumReasons; r++ {
+		e.uint(st.UneditedBack[r], "reason", r.String())
+	}
 	e.family("spanwire_refused_total", "counter", "Connections refused.")
 	for r := core.RefusedSelf; r < core.NumRefusals; r++ {
 		e.uint(st.Refused[r], "reason", r.String())

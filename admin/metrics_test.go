@@ -134,7 +134,7 @@ func fakeRelay() core.Stats {
 	st.Durations[span.Server].Counts[len(core.DurationBuckets)] = 3
 	st.Durations[span.Server].SumNs = 2_500_000_000
 	for i := range st.Opaque {
-		st.Opaque[i], st.Unedited[i] = uint64(100+i), uint64(200+i)
+		st.Opaque[i], st.Unedited[i], st.UneditedBack[i] = uint64(100+i), uint64(200+i), uint64(600+i)
 	}
 	for i := range st.Refused {
 		st.Refused[i] = uint64(300 + i)
@@ -205,6 +205,7 @@ func TestMetricsSayWhatTheCountersSay(t *testing.T) {
 	for r := parsers.ReasonNone + 1; r < parsers.NumReasons; r++ {
 		check(float64(st.Opaque[r]), "spanwire_opaque_total", "reason", r.String())
 		check(float64(st.Unedited[r]), "spanwire_unedited_total", "reason", r.String())
+		check(float64(st.UneditedBack[r]), "spanwire_unedited_responses_total", "reason", r.String())
 	}
 	for r := core.RefusedSelf; r < core.NumRefusals; r++ {
 		check(float64(st.Refused[r]), "spanwire_refused_total", "reason", r.String())

@@ -19,25 +19,30 @@ func TestRequestsAllocateNothing(t *testing.T) {
 		name   string
 		pieces []string // of one request, each a write of its own
 		answer string
+		cfg    trace.Config
 	}{
-		{"small", []string{request}, answer},
-		{"in pieces", []string{request[:20], request[20:40], request[40:]}, answer},
+		{"small", []string{request}, answer, trace.Config{}},
+		{"in pieces", []string{request[:20], request[20:40], request[40:]}, answer, trace.Config{}},
 		{"with a context", []string{"GET /a/123/b?token=x HTTP/1.1\r\nHost: a\r\n" +
 			"traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n" +
-			"b3: 0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-1\r\nX-Request-Id: some-id\r\n\r\n"}, answer},
-		{"with a body", []string{"POST /b HTTP/1.1\r\nHost: a\r\nContent-Length: 40000\r\n\r\n" + strings.Repeat("x", 40000)}, answer},
+			"b3: 0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-1\r\nX-Request-Id: some-id\r\n\r\n"}, answer, trace.Config{}},
+		{"with a body", []string{"POST /b HTTP/1.1\r\nHost: a\r\nContent-Length: 40000\r\n\r\n" + strings.Repeat("x", 40000)}, answer, trace.Config{}},
 		{"chunked", []string{"POST /b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"},
-			"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"},
+			"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", trace.Config{}},
+		{"tags and the trace id in the response", []string{"GET /a/123/b?token=x&q=1 HTTP/1.1\r\nHost: a\r\nX-Tenant: t\r\nCookie: exp=1\r\n\r\n"},
+			"HTTP/1.1 200 OK\r\nX-Trace-Id: old\r\nX-Cache: HIT\r\nSet-Cookie: exp=2\r\nContent-Length: 2\r\n\r\nok",
+			trace.Config{TagHeaders: []string{"X-Tenant", "X-Cache"}, TagCookies: []string{"exp"}, TraceResponseHeader: "X-Trace-Id"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			// The join table grows up to its bound, which is reached soon here.
-			shared, err := trace.NewShared(trace.Config{JoinSize: 256})
+			c.cfg.JoinSize = 256
+			shared, err := trace.NewShared(c.cfg)
 			if err != nil {
 				t.Fatal(err)
 			}
 			l := connect(t, Config{Trace: shared})
 			whole := strings.Join(c.pieces, "")
-			first := echoOnce(t, l, whole, c.answer)
+			first, back := echoOnce(t, l, whole, c.answer)
 			done := make(chan struct{})
 			go func() {
 				defer close(done)
@@ -47,7 +52,7 @@ func TestRequestsAllocateNothing(t *testing.T) {
 			for _, p := range c.pieces {
 				pieces = append(pieces, []byte(p))
 			}
-			buf := make([]byte, len(c.answer))
+			buf := make([]byte, back)
 			ask := func(times int) {
 				for range times {
 					for _, p := range pieces {
@@ -80,16 +85,18 @@ func TestRequestsAllocateNothing(t *testing.T) {
 	}
 }
 
-// echoOnce sends one request through l, answers it, and returns how many bytes of it the server saw.
-func echoOnce(t *testing.T, l *link, req, answer string) int {
+// echoOnce sends one request through l, answers it, and returns how many bytes of it the server saw, and the client of the answer.
+func echoOnce(t *testing.T, l *link, req, answer string) (there, back int) {
 	t.Helper()
 	l.send(req)
 	h := head(t, l.server)
 	_, body, _ := strings.Cut(req, "\r\n\r\n")
 	_ = mustRead(t, l.server, len(body))
 	l.reply(answer)
-	_ = mustRead(t, l.client, len(answer))
-	return len(h) + len(body)
+	answerHead := head(t, l.client)
+	_, answerBody, _ := strings.Cut(answer, "\r\n\r\n")
+	_ = mustRead(t, l.client, len(answerBody))
+	return len(h) + len(body), len(answerHead) + len(answerBody)
 }
 
 // answerLoop answers requests of n bytes until c ends.

@@ -30,7 +30,7 @@ func (s *session) handle(data []byte, sent int, events []parsers.Event) (parsers
 		case parsers.Interim:
 			s.noteInterim(ev)
 		case parsers.ResponseStart:
-			s.beginResponse(ev)
+			s.beginResponse(data, sent, ev)
 		case parsers.ResponseEnd:
 			s.endResponse(ev)
 		case parsers.Opaque:
@@ -98,8 +98,8 @@ func (s *session) noteInterim(ev *parsers.Event) {
 	}
 }
 
-// beginResponse notes status and time to first byte.
-func (s *session) beginResponse(ev *parsers.Event) {
+// beginResponse notes status and time to first byte, and looks at the head where the settings ask for that.
+func (s *session) beginResponse(data []byte, sent int, ev *parsers.Event) {
 	x := s.exchanges.head
 	if x == nil {
 		return
@@ -109,6 +109,29 @@ func (s *session) beginResponse(ev *parsers.Event) {
 	if ev.Head.Failed {
 		x.Rec.Failure = span.FailureAnswered
 	}
+	if s.w.answers {
+		s.answer(x, data, sent, ev)
+	}
+}
+
+// answer takes tags from the head of a response and writes the trace's id into it, as far as the settings ask for that. A response is
+// never held for it: a head whose beginning has gone on already stays as it is, and is counted.
+func (s *session) answer(x *exchange, data []byte, sent int, ev *parsers.Event) {
+	w := s.w
+	e := &w.edit
+	e.Reset()
+	if !w.tracer.Respond(&x.Active, data, &ev.Head, e) {
+		return
+	}
+	reason := ev.Reason
+	if reason == parsers.ReasonNone && int(ev.Head.Range.Lo) < sent {
+		reason = parsers.ReasonSplitHead
+	}
+	if reason != parsers.ReasonNone {
+		w.stats.UneditedBack[reason]++
+		return
+	}
+	w.build.apply(data, int(ev.Head.Insert), e)
 }
 
 // endResponse ends the span's time. It leaves when the request is complete as well: an early answer may come while the body is

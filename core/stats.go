@@ -71,6 +71,7 @@ type Stats struct {
 	Bytes         [2]uint64                   // received, by parsers.Direction
 	Opaque        [parsers.NumReasons]uint64  // sessions that became opaque
 	Unedited      [parsers.NumReasons]uint64  // request heads that were not edited
+	UneditedBack  [parsers.NumReasons]uint64  // response heads that the trace id could not be written into
 	Refused       [NumRefusals]uint64         // connections refused
 	Backoffs      uint64                      // pauses for want of descriptors or ports
 	Joins         [span.NumJoins]uint64       // spans by how they found their parent
@@ -92,6 +93,7 @@ func (s *Stats) add(o *Stats) {
 	}
 	addTo(s.Opaque[:], o.Opaque[:])
 	addTo(s.Unedited[:], o.Unedited[:])
+	addTo(s.UneditedBack[:], o.UneditedBack[:])
 	addTo(s.Refused[:], o.Refused[:])
 	addTo(s.Joins[:], o.Joins[:])
 	addTo(s.Failures[:], o.Failures[:])

@@ -32,10 +32,11 @@ const (
 
 // worker is all that one loop owns. Its fields but load are touched by the loop's goroutine only.
 type worker struct {
-	e      *Engine
-	loop   *loop.Loop
-	tracer *trace.Tracer // nil when tracing is disabled
-	ring   *ring.Ring[span.Record]
+	e       *Engine
+	loop    *loop.Loop
+	tracer  *trace.Tracer // nil when tracing is disabled
+	answers bool          // the tracer wants to see the heads of responses
+	ring    *ring.Ring[span.Record]
 
 	scratch []byte // what is being read
 	build   builder
@@ -72,6 +73,7 @@ func newWorker(e *Engine) (*worker, error) {
 	w.ring = ring.New[span.Record](e.cfg.RingSlots)
 	if !e.cfg.Disabled {
 		w.tracer = e.cfg.Trace.NewTracer()
+		w.answers = e.cfg.Trace.ReadsAnswers()
 	}
 	return w, nil
 }

@@ -24,6 +24,8 @@ const (
 	ReasonProxyProtocol
 	// ReasonSlowHead: a head was forwarded before it was complete, since its sender took too long.
 	ReasonSlowHead
+	// ReasonSplitHead: a response's head came in pieces, the first of which have gone on.
+	ReasonSplitHead
 	// ReasonNoInject: the destination is on the list of those that get no headers.
 	ReasonNoInject
 	// ReasonSigned: the request's signature covers a header that would be changed.
@@ -102,7 +104,7 @@ const (
 var reasonNames = [NumReasons]string{
 	ReasonNone: "none", ReasonUnknown: "unknown_protocol", ReasonServerFirst: "server_first", ReasonPort: "port",
 	ReasonDisabled: "disabled", ReasonTLS: "tls", ReasonHTTP2: "http2", ReasonProxyProtocol: "proxy_protocol",
-	ReasonSlowHead: "slow_head", ReasonNoInject: "no_inject", ReasonSigned: "signed", ReasonNoHeaders: "no_headers",
+	ReasonSlowHead: "slow_head", ReasonSplitHead: "split_head", ReasonNoInject: "no_inject", ReasonSigned: "signed", ReasonNoHeaders: "no_headers",
 
 	ReasonRequestLine: "request_line", ReasonStatusLine: "status_line", ReasonVersion: "version", ReasonBareLF: "bare_lf",
 	ReasonBareCR: "bare_cr", ReasonControl: "control_byte", ReasonFold: "fold", ReasonFieldName: "field_name",

@@ -50,6 +50,9 @@ type Config struct {
 	TagSchema     string   // "otel", "zipkin", "netra"
 	TagHeaders    []string // NAME[:tag]
 	TagCookies    []string
+	RedactQuery   []string // names, "all", "none"; empty = names that look like secrets
+
+	TraceResponseHeader string // "" = none
 
 	Netramesh     bool   // compatible with Netramesh
 	XSourceHeader string // "" = none

@@ -65,6 +65,8 @@ func TestErrorLines(t *testing.T) {
 			`--outbound ":80=app:0": the part after = is no HOST:PORT; want [IP]:PORT=HOST:PORT (the first port may be 0)`},
 		{"fold", []string{"--fold-path", "/(x"}, nil, "",
 			"--fold-path \"/(x\": missing closing ): `/(x`; want REGEXP or REGEXP=>REPLACEMENT, RE2 syntax"},
+		{"redact all and more", []string{"--redact-query", "all,x"}, nil, "", `--redact-query "all,x": all goes with nothing else, and ` +
+			"none comes first; want all, none, or names of parameters separated by commas (none,NAME,… for those alone)"},
 		{"password hidden", []string{"--jaeger-endpoint", "http://u:secret@h:1/x"}, nil, "",
 			`--jaeger-endpoint "http://u:***@h:1/x": want http(s)://HOST:PORT/v1/traces, http(s)://HOST:PORT/api/traces or udp://HOST:PORT`},
 		{"broken password hidden", []string{"--zipkin-endpoint", "http://u:sec/ret@h:1"}, nil, "",

@@ -94,7 +94,8 @@ func TestEverySettingHasEveryPlace(t *testing.T) {
 		"export-cert": readable, "export-key": readable, "export-timeout": "3s", "export-compression": "gzip", "export-queue": "7",
 		"propagators": "b3", "no-inject": "h", "sampler": "never", "disabled": "true", "request-id-header": "X-Id", "join-ttl": "3s",
 		"join-size": "7", "naming": "netra", "ignore-path": "/x", "ignore-agent": "x", "fold-path": "x", "fold": "off",
-		"max-operations": "7", "tag-schema": "zipkin", "tag-header": "x", "tag-cookie": "x", "compat": "netramesh",
+		"max-operations": "7", "tag-schema": "zipkin", "tag-header": "x", "tag-cookie": "x", "redact-query": "all", "trace-response-header": "x",
+		"compat":          "netramesh",
 		"x-source-header": "X-S", "x-source-value": "v", "admin": ":7", "metrics": ":8", "probe-ports": "80", "drain-timeout": "3s",
 		"log-level": "debug", "log-format": "json",
 	}

@@ -1,7 +1,9 @@
 package settings
 
 import (
+	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spanwire/spanwire/core/trace"
@@ -73,6 +75,12 @@ func contextRows() []Setting {
 			fixed:   []string{"65536"},
 			set:     one(number(1, 1<<24), func(c *Config, v int) { c.JoinSize = v }),
 		},
+		{
+			Name: "trace-response-header", Section: SectionContext, Value: "NAME",
+			Help:    "header that bears the trace id in responses, for whoever asks with curl",
+			Allowed: "the name of a header, none of framing, caching or the like",
+			set:     one(parseToken, func(c *Config, v string) { c.TraceResponseHeader = v }),
+		},
 	}
 }
 
@@ -132,17 +140,24 @@ func spanRows() []Setting {
 		},
 		{
 			Name: "tag-header", Section: SectionSpans, Value: "NAME[:tag]", form: repeated,
-			Help:       "request header that becomes a tag of inbound spans",
+			Help:       "header of the request or the response that becomes a tag of inbound spans",
 			Allowed:    "NAME or NAME:tag",
 			compatible: []compatible{commaList("HTTP_HEADER_TAG_MAP")},
 			set:        each(parseTag, func(c *Config, v []string) { c.TagHeaders = v }),
 		},
 		{
 			Name: "tag-cookie", Section: SectionSpans, Value: "NAME[:tag]", form: repeated,
-			Help:       "cookie that becomes a tag of inbound spans",
+			Help:       "cookie, sent or set, that becomes a tag of inbound spans",
 			Allowed:    "NAME or NAME:tag",
 			compatible: []compatible{commaList("HTTP_COOKIE_TAG_MAP")},
 			set:        each(parseTag, func(c *Config, v []string) { c.TagCookies = v }),
+		},
+		{
+			Name: "redact-query", Section: SectionSpans, Value: "LIST", form: list,
+			Help:        "values of the query that spans do not show: all, none, or names beside those that look like secrets",
+			Allowed:     "all, none, or names of parameters separated by commas (none,NAME,… for those alone)",
+			defaultNote: "names that look like secrets: token, key, password, signature, code, session and the like",
+			set:         setRedactQuery,
 		},
 	}
 }
@@ -156,4 +171,18 @@ func unique(values []string) []string {
 		}
 	}
 	return out
+}
+
+// errAllOrNone: all stands alone, and none only before names.
+var errAllOrNone = errors.New("all goes with nothing else, and none comes first")
+
+// setRedactQuery reads what of the query to leave out.
+func setRedactQuery(c *Config, values []string) error {
+	values = unique(values)
+	for i, v := range values {
+		if v == "all" && len(values) > 1 || v == "none" && i > 0 {
+			return bad(strings.Join(values, ","), errAllOrNone)
+		}
+	}
+	return each(parseText, func(c *Config, v []string) { c.RedactQuery = v })(c, values)
 }

@@ -118,7 +118,7 @@ func (s *sidecar) engineConfig() (core.Config, error) {
 		Naming: c.Naming, NoInject: c.NoInject, MaxOperations: c.MaxOperations, IgnorePaths: c.IgnorePaths,
 		IgnoreAgents: c.IgnoreAgents,
 		FoldPaths:    c.FoldPaths, Fold: c.Fold, XSourceHeader: c.XSourceHeader, XSourceValue: c.XSourceValue,
-		TagHeaders: c.TagHeaders, TagCookies: c.TagCookies,
+		TagHeaders: c.TagHeaders, TagCookies: c.TagCookies, RedactQuery: c.RedactQuery, TraceResponseHeader: c.TraceResponseHeader,
 	})
 	if err != nil {
 		return ec, usageError{err}

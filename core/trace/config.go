@@ -55,8 +55,14 @@ type Config struct {
 	Fold string
 	// XSourceHeader and XSourceValue are set on every outbound request when both are given.
 	XSourceHeader, XSourceValue string
-	// TagHeaders and TagCookies are NAME[:tag]: request headers and cookies that become tags of inbound spans.
+	// TagHeaders and TagCookies are NAME[:tag]: headers and cookies, of the request and of the response, that become tags of inbound
+	// spans.
 	TagHeaders, TagCookies []string
+	// RedactQuery says which values of a query spans do not show: "all"; names, beside those that look like secrets; "none" first
+	// takes those away. Empty = names that look like secrets.
+	RedactQuery []string
+	// TraceResponseHeader names the header that bears the trace id in responses; "" = none.
+	TraceResponseHeader string
 }
 
 // Shared holds what all loops share: the settings, the join table, the sampler and the set of operation names. It is safe for
@@ -66,11 +72,13 @@ type Shared struct {
 	ignoreParent bool
 	order        []Format
 	configured   [NumFormats]bool
-	headers      headerTable
+	headers      headerTable // of requests
+	answers      headerTable // of responses
 	joins        joinTable
 
 	requestIDLine string // "Name: "
 	xSourceLine   string // the whole line with CRLF; "" = none
+	answerLine    string // "Name: " of the trace id in responses; "" = none
 	ours          []string
 
 	netra        bool
@@ -82,6 +90,7 @@ type Shared struct {
 	autoFold     bool
 	tags         []tagRule
 	cookies      []tagRule
+	redact       redaction
 
 	operations operations
 }
@@ -102,7 +111,8 @@ func NewShared(c Config) (*Shared, error) {
 	if w, ok := s.sampler.(ignoreParent); ok {
 		s.sampler, s.ignoreParent = w.Sampler, true
 	}
-	for _, step := range []func(*Config) error{s.setHeaders, s.setPropagators, s.setJoin, s.setNames, s.setNoInject, s.setTags} {
+	for _, step := range []func(*Config) error{s.setHeaders, s.setPropagators, s.setJoin, s.setNames, s.setNoInject, s.setTags,
+		s.setAnswer, s.setRedact} {
 		if err := step(&c); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 		}

@@ -38,6 +38,15 @@ func TestSettingsThatAreRefused(t *testing.T) {
 		"x-t12":              {TagHeaders: strings.Fields("x-t0 x-t1 x-t2 x-t3 x-t4 x-t5 x-t6 x-t7 x-t8 x-t9 x-t10 x-t11 x-t12")},
 		"x:":                 {TagHeaders: []string{"x:"}},
 		"a b":                {TagCookies: []string{"a b"}},
+		"all":                {RedactQuery: []string{"x", "all"}},
+		"trailer":            {TraceResponseHeader: "trailer"},
+		"Set-Cookie":         {TraceResponseHeader: "Set-Cookie"},
+		"Content-Encoding":   {TraceResponseHeader: "Content-Encoding"},
+		"Cache-Control":      {TraceResponseHeader: "Cache-Control"},
+		"Sec-X":              {TraceResponseHeader: "Sec-X"},
+		"traceparent":        {TraceResponseHeader: "traceparent"},
+		"x-request-id":       {TraceResponseHeader: "x-request-id"},
+		"X:Y":                {TraceResponseHeader: "X:Y"},
 	} {
 		s, err := NewShared(c)
 		if s != nil || !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), `"`+value+`"`) &&
@@ -56,6 +65,7 @@ func TestSettingsThatAreTaken(t *testing.T) {
 		{XSourceHeader: "Content-Length"}, // without a value nothing is written
 		{NoInject: []string{"a", "*.b", "1.2.3.4", "::1", "[::1]", "10.0.0.0/8", "fd00::/8", "under_score"}},
 		{TagHeaders: []string{"X-Request-Id", "user-agent:ua", "traceparent"}, TagCookies: []string{"a", "b:c"}},
+		{TraceResponseHeader: "X-Trace-Id", TagHeaders: []string{"x-trace-id"}},
 		{JoinSize: 1, JoinTTL: 1, MaxOperations: 1, Naming: "netra", Fold: "off", Propagators: []string{"jaeger"}},
 	} {
 		if _, err := NewShared(c); err != nil {

@@ -25,8 +25,9 @@ const (
 	headAuthorization
 	headRequestID
 	headXSource
-	headCookie
-	headTagOnly // configured as a tag, nothing else
+	headCookie        // Cookie; in the table of responses Set-Cookie
+	headTraceResponse // in the table of responses only
+	headTagOnly       // configured as a tag, nothing else
 	numHeads
 )
 

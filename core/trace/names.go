@@ -48,7 +48,7 @@ func (t *Tracer) describe(rec *span.Record, r *Request, id []byte) {
 		t.addTags(rec, r)
 	}
 	if h.Query.Len() > 0 {
-		t.scratch = appendRedacted(t.scratch[:0], h.Query.In(r.Data), span.MaxBytes(span.Query))
+		t.scratch = t.s.redact.append(t.scratch[:0], h.Query.In(r.Data), span.MaxBytes(span.Query))
 		rec.SetText(span.Query, t.scratch)
 	}
 	if t.seen.has(headUserAgent) {
@@ -79,7 +79,7 @@ func (t *Tracer) pathText(path []byte) []byte {
 			t.scratch = append(t.scratch, params[:min(cut, maxFoldBytes)]...)
 			params = params[cut:]
 		}
-		t.scratch = appendRedacted(t.scratch, params, span.MaxBytes(span.Path))
+		t.scratch = t.s.redact.append(t.scratch, params, span.MaxBytes(span.Path))
 		if end < len(rest) {
 			t.scratch = append(t.scratch, '/')
 			end++

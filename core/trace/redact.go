@@ -1,6 +1,10 @@
 package trace
 
-import "bytes"
+import (
+	"bytes"
+	"fmt"
+	"strings"
+)
 
 // redacted stands in place of a secret, as OTel's conventions for url.query have it.
 const redacted = "REDACTED"
@@ -8,14 +12,62 @@ const redacted = "REDACTED"
 // maxParamName bounds how much of a name is looked at; longer names are taken for secrets.
 const maxParamName = 128
 
-// appendRedacted appends the query to dst with the values of parameters that look like secrets replaced, and stops when dst has
+// redaction says which values of a query are replaced.
+type redaction struct {
+	all, open bool     // all of them; not those whose names look like secrets
+	names     []string // of these, lower case
+}
+
+// setRedact parses RedactQuery.
+func (s *Shared) setRedact(c *Config) error {
+	for i, name := range c.RedactQuery {
+		switch {
+		case name == "all" && len(c.RedactQuery) == 1:
+			s.redact.all = true
+		case name == "none" && i == 0:
+			s.redact.open = true
+		case name == "all" || name == "none" || name == "" || len(name) > maxParamName:
+			return fmt.Errorf("redact-query %q: must be all, none, or names of at most %d characters", name, maxParamName)
+		default:
+			s.redact.names = append(s.redact.names, strings.ToLower(name))
+		}
+	}
+	return nil
+}
+
+// hides reports whether the value of a parameter of that name is to be replaced. Names are compared in any case, and with any of
+// their characters escaped.
+func (r *redaction) hides(name []byte) bool {
+	if r.all {
+		return true
+	}
+	if r.open && len(r.names) == 0 {
+		return false
+	}
+	if len(name) > maxParamName {
+		return true
+	}
+	var space [maxParamName]byte
+	low := lowerUnescaped(&space, name)
+	if !r.open && isSecret(low) {
+		return true
+	}
+	for _, n := range r.names {
+		if string(low) == n {
+			return true
+		}
+	}
+	return false
+}
+
+// append appends the query to dst with the values that are not to be shown replaced, and stops when dst has
 // limit bytes or more: what is longer is cut by the record anyway, and a query may be long.
-func appendRedacted(dst, query []byte, limit int) []byte {
+func (r *redaction) append(dst, query []byte, limit int) []byte {
 	for len(dst) < limit && len(query) > 0 {
 		// Both separators occur in the wild; the semicolon was HTML 4's.
 		end := indexSeparator(query)
 		pair := query[:end]
-		if i := bytes.IndexByte(pair, '='); i >= 0 && isSecret(pair[:i]) {
+		if i := bytes.IndexByte(pair, '='); i >= 0 && r.hides(pair[:i]) {
 			dst = append(dst, pair[:min(i, limit)]...)
 			dst = append(dst, '=')
 			if i+1 < len(pair) {
@@ -43,12 +95,8 @@ func indexSeparator(q []byte) int {
 	return len(q)
 }
 
-// isSecret reports whether a parameter's name looks like a secret's, in any case and with any of its characters escaped.
-func isSecret(name []byte) bool {
-	if len(name) > maxParamName {
-		return true
-	}
-	var space [maxParamName]byte
+// lowerUnescaped returns the name, at most maxParamName bytes, in lower case and without escapes; it stands in space.
+func lowerUnescaped(space *[maxParamName]byte, name []byte) []byte {
 	n := 0
 	for i := 0; i < len(name); i++ {
 		c := name[i]
@@ -63,7 +111,11 @@ func isSecret(name []byte) bool {
 		space[n] = c
 		n++
 	}
-	low := space[:n]
+	return space[:n]
+}
+
+// isSecret reports whether a parameter's name, in lower case, looks like a secret's.
+func isSecret(low []byte) bool {
 	switch string(low) {
 	case "sig", "auth", "pin", "otp", "sid":
 		return true

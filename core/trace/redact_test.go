@@ -35,8 +35,36 @@ func TestRedactsSecrets(t *testing.T) {
 		{"user%5Bpass%77ord%5D=x", "user%5Bpass%77ord%5D=REDACTED"},
 		{strings.Repeat("n", 129) + "=secret", strings.Repeat("n", 129) + "=REDACTED"},
 	} {
-		if got := string(appendRedacted(nil, []byte(c[0]), 256)); got != c[1] {
+		if got := string(new(redaction).append(nil, []byte(c[0]), 256)); got != c[1] {
 			t.Errorf("%q: got %q, want %q", c[0], got, c[1])
+		}
+	}
+}
+
+func TestRedactsWhatIsAskedFor(t *testing.T) {
+	const query = "page=2&Email=a%40b&token=x&flag&empty=&zip%63ode=1"
+	for _, c := range []struct {
+		list []string
+		want string
+	}{
+		{nil, "page=2&Email=a%40b&token=REDACTED&flag&empty=&zip%63ode=REDACTED"},
+		{[]string{"all"}, "page=REDACTED&Email=REDACTED&token=REDACTED&flag&empty=&zip%63ode=REDACTED"},
+		{[]string{"none"}, query},
+		{[]string{"email"}, "page=2&Email=REDACTED&token=REDACTED&flag&empty=&zip%63ode=REDACTED"},
+		{[]string{"none", "EMAIL", "zipcode"}, "page=2&Email=REDACTED&token=x&flag&empty=&zip%63ode=REDACTED"},
+	} {
+		f := newFixture(t, Config{RedactQuery: c.list})
+		a, _ := f.begin(request(span.Server, "GET /a;token=x/b?"+query+" HTTP/1.1"))
+		if got := string(a.Rec.Text(span.Query)); got != c.want {
+			t.Errorf("%v: got %q, want %q", c.list, got, c.want)
+		}
+		if shown := bytes.Contains(a.Rec.Text(span.Path), []byte("token=x")); shown != (len(c.list) > 0 && c.list[0] == "none") {
+			t.Errorf("%v: path %q", c.list, a.Rec.Text(span.Path))
+		}
+	}
+	for _, list := range [][]string{{"all", "x"}, {"x", "none"}, {""}, {strings.Repeat("x", 129)}} {
+		if _, err := NewShared(Config{RedactQuery: list}); err == nil {
+			t.Errorf("%q is taken", list)
 		}
 	}
 }

@@ -13,6 +13,8 @@ import (
 type tagRule struct {
 	name string // header: lower case; cookie: as it is, since cookie names are case-sensitive (RFC 6265 §5.3)
 	tag  string
+	// answer is the tag of a response's value when the request bore another.
+	answer string
 }
 
 // secretHeaders never become tags, whole; single cookies may.
@@ -41,6 +43,7 @@ func (s *Shared) setTags(c *Config) error {
 			return fmt.Errorf("tag-header %q: there may be %d at most", text, span.MaxTags)
 		}
 		k.tag = int8(len(s.tags))
+		s.answers.add(r.name, headTagOnly).tag = k.tag
 		s.tags = append(s.tags, r)
 	}
 	for _, text := range c.TagCookies {
@@ -55,6 +58,7 @@ func (s *Shared) setTags(c *Config) error {
 	}
 	if len(s.cookies) > 0 {
 		s.headers.add("cookie", headCookie)
+		s.answers.add("set-cookie", headCookie)
 	}
 	return nil
 }
@@ -68,7 +72,7 @@ func parseTag(setting, text string) (tagRule, error) {
 	if !isToken(name) || !isVisible(tag) {
 		return tagRule{}, fmt.Errorf("%s %q: must be NAME or NAME:tag", setting, text)
 	}
-	return tagRule{name: name, tag: tag}, nil
+	return tagRule{name: name, tag: tag, answer: tag + ".response"}, nil
 }
 
 // addTags adds the values of tagged headers and cookies; of several lines or cookies of one name the first counts.

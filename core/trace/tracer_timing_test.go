@@ -51,6 +51,29 @@ func BenchmarkInboundAllFormats(b *testing.B) {
 	benchmark(b, request(span.Server, typical+w3cLine+b3Line+multi+uberLine+"tracestate: a=1\n"), nil)
 }
 
+// BenchmarkRespond is what the settings that look at responses cost on each: nothing matches, one tag, the trace id.
+func BenchmarkRespond(b *testing.B) {
+	for name, c := range map[string]Config{
+		"no match": {TagHeaders: []string{"X-Absent"}}, "tag": {TagHeaders: []string{"X-Cache"}}, "id": {TraceResponseHeader: "X-Trace-Id"},
+	} {
+		t := newShared(b, c).NewTracer()
+		in := request(span.Server, typical)
+		answer := request(span.Server, "GET / HTTP/1.1\nDate: Thu, 26 Nov 2026 10:00:00 GMT\nContent-Type: text/html\n"+
+			"Content-Length: 12\nConnection: keep-alive\nX-Cache: HIT\nVary: Accept\n")
+		a, e := new(Active), new(Edit)
+		t.Begin(a, in, e)
+		rec := a.Rec
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				rec.CopyTo(&a.Rec)
+				e.Reset()
+				t.Respond(a, answer.Data, answer.Head, e)
+			}
+		})
+	}
+}
+
 // BenchmarkFold is the first sight of a path: no cache.
 func BenchmarkFold(b *testing.B) {
 	rules := make([]string, 20)
