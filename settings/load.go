@@ -74,6 +74,9 @@ func Load(flags *Flags, environ []string) (*Loaded, error) {
 // configVariable names the configuration file where the flag does not.
 const configVariable = "SPANWIRE_CONFIG"
 
+// interceptPrefix is what the variables of `spanwire intercept` begin with. Both may run with one environment.
+const interceptPrefix = "SPANWIRE_INTERCEPT_"
+
 // openFile reads the configuration file, if there is one.
 func (l *loader) openFile() error {
 	path, label := l.flags.configFile(), "--config"
@@ -241,7 +244,7 @@ func (l *loader) index(name string) int {
 // pod's variables may serve several programs.
 func (l *loader) unknownVariables() {
 	for _, name := range l.env.names("SPANWIRE_") {
-		known := name == configVariable || slices.ContainsFunc(l.table, func(s Setting) bool { return s.Variable() == name })
+		known := name == configVariable || strings.HasPrefix(name, interceptPrefix) || slices.ContainsFunc(l.table, func(s Setting) bool { return s.Variable() == name })
 		if !known {
 			l.env.warn("%s is no setting, ignored", name)
 		}

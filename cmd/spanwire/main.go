@@ -68,6 +68,7 @@ func newApp(environ []string, stdout, stderr io.Writer) *cli.App {
 			{Name: "run", Usage: "relay and trace; what happens without a command", Flags: flags.CLI(), Action: runIt,
 				CustomHelpTemplate: literal(runHelp())},
 			waitCommand(environ),
+			interceptCommand(environ, stdout, stderr),
 			versionCommand(),
 		},
 	}
@@ -92,7 +93,7 @@ func onUsageError(_ *cli.Context, err error, _ bool) error { return usageError{e
 // noArguments refuses what is no flag: most likely a command misspelt.
 func noArguments(c *cli.Context) error {
 	if c.Args().Present() {
-		return usageError{fmt.Errorf("%q is no command or argument here: want run, wait or version, then flags", c.Args().First())}
+		return usageError{fmt.Errorf("%q is no command or argument here: want run, wait, intercept or version, then flags", c.Args().First())}
 	}
 	return nil
 }
@@ -106,6 +107,8 @@ func appHelp() string {
 Usage:
   spanwire [run] [flags]   relay and trace
   spanwire wait [flags]    return once a sidecar on this host is ready
+  spanwire intercept add|remove|show|check [flags]
+                           redirect connections to the sidecar (needs NET_ADMIN)
   spanwire version         say which build this is
 
 ` + flagHelp()

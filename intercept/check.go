@@ -1,0 +1,99 @@
+package intercept
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Finding is something that is wrong, and what to do about it.
+type Finding struct{ What, Do string }
+
+// String returns both in one line.
+func (f Finding) String() string { return f.What + ": " + f.Do }
+
+// Check says what is wrong with the interception on this host; nothing when all is well. c is what rules would be made from if none are
+// there; those that are bear their own settings.
+func Check(c Config, only Backend) ([]Finding, error) {
+	in, err := Find(only)
+	if err != nil {
+		return nil, err
+	}
+	var found []Finding
+	if in == nil {
+		found = append(found, Finding{"no rules are installed", "run spanwire intercept add"})
+		found = append(found, lacking(c, only)...)
+		return append(found, checkSidecar(c)...), nil
+	}
+	if !in.Active {
+		return []Finding{{fmt.Sprintf("the rules were removed; %d redirected connections live on", Sessions(in.Config.RedirectPort)),
+			"run spanwire intercept add to redirect again, or remove --wait to wait for the last of them"}}, nil
+	}
+	for _, p := range in.Problems {
+		found = append(found, Finding{p, "run spanwire intercept add with your settings again"})
+	}
+	found = append(found, checkSidecar(in.Config)...)
+	if in.Config.FailOpen {
+		found = append(found, in.checkHeartbeat()...)
+	}
+	return found, nil
+}
+
+// lacking says what the kernel has not got; in Auto one back end that has all is enough.
+func lacking(c Config, only Backend) []Finding {
+	p := NewPlan(c)
+	order := []Backend{only}
+	if only == Auto {
+		order = []Backend{NFT, IPTables}
+	}
+	var found []Finding
+	for _, name := range order {
+		b, err := open(name)
+		if err != nil {
+			found = append(found, Finding{err.Error(), "install it, load the module (modprobe), or choose another --backend"})
+			continue
+		}
+		missing := b.lacking(p)
+		if len(missing) == 0 {
+			return nil
+		}
+		found = append(found, Finding{fmt.Sprintf("%s: the kernel lacks %s", name, strings.Join(missing, ", ")),
+			"load the module (modprobe) or choose another --backend"})
+	}
+	return found
+}
+
+// checkSidecar looks at who listens where connections are redirected to.
+func checkSidecar(c Config) []Finding {
+	l := listenerAt(c.RedirectPort)
+	if !l.Some {
+		return []Finding{{fmt.Sprintf("nothing listens at port %d, where connections are redirected to", c.RedirectPort),
+			fmt.Sprintf("start spanwire run --listen :%d as user %d", c.RedirectPort, c.UID)}}
+	}
+	var found []Finding
+	if l.UID != c.UID {
+		found = append(found, Finding{fmt.Sprintf("what listens at port %d belongs to user %d, and the rules spare user %d", c.RedirectPort, l.UID, c.UID),
+			fmt.Sprintf("start the sidecar as user %d, or add the rules with --uid %d; its own connections would be redirected to itself", c.UID, l.UID)})
+	}
+	everywhere := fmt.Sprintf("start the sidecar with --listen :%d", c.RedirectPort)
+	switch {
+	case !l.V4:
+		found = append(found, Finding{fmt.Sprintf("port %d is not listened at on every address, and redirected connections come in on several", c.RedirectPort), everywhere})
+	case !l.V6 && HostHasIPv6():
+		found = append(found, Finding{fmt.Sprintf("IPv6 is not covered: port %d is listened at on IPv4 only", c.RedirectPort), everywhere})
+	}
+	return found
+}
+
+// checkHeartbeat looks whether the sidecar keeps the redirect alive.
+func (in *Installed) checkHeartbeat() []Finding {
+	const do = "start the sidecar with --heartbeat, as the user of the rules"
+	switch {
+	case !in.AliveV4 && (!in.AliveV6 || !HostHasIPv6()):
+		return []Finding{{"no heartbeat comes, so connections go past the sidecar (--fail-open)", do}}
+	case !in.AliveV4:
+		return []Finding{{"no heartbeat comes over IPv4, so its connections go past the sidecar (--fail-open)", do}}
+	case !in.AliveV6 && HostHasIPv6():
+		return []Finding{{"no heartbeat comes over IPv6, so its connections go past the sidecar (--fail-open)", do}}
+	}
+	return nil
+}
