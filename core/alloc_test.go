@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spanwire/spanwire/core/trace"
 )
@@ -54,6 +55,8 @@ func TestRequestsAllocateNothing(t *testing.T) {
 			}
 			buf := make([]byte, back)
 			ask := func(times int) {
+				until := time.Now().Add(2 * testTimeout)
+				_, _ = l.client.SetDeadline(until), l.server.SetDeadline(until)
 				for range times {
 					for _, p := range pieces {
 						if _, err := l.client.Write(p); err != nil {

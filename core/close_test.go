@@ -74,7 +74,7 @@ func TestHalfCloseOfTheServerCrosses(t *testing.T) {
 // would be lost.
 func TestHalfCloseCrossesBehindPendingBytes(t *testing.T) {
 	l := connect(t, Config{})
-	n := fill(t, l.client)
+	n := fill(t, l.e, l.client)
 	_ = l.client.CloseWrite()
 	if got := wantEOF(t, l.server); int64(len(got)) != n {
 		t.Fatalf("%d bytes of %d", len(got), n)
@@ -161,7 +161,7 @@ func TestPendingBytesOfTheServerComeBeforeItsReset(t *testing.T) {
 	l.send("\x00")
 	_ = mustRead(t, l.server, 1)
 	_ = l.server.SetWriteBuffer(16 << 10)
-	n := fill(t, l.server)
+	n := fill(t, l.e, l.server)
 	if p := l.e.Stats().PendingBytes; p == 0 {
 		t.Fatal("nothing is pending: this does not test what it should")
 	}
@@ -181,8 +181,8 @@ func TestResetWhileBothDirectionsAreBlocked(t *testing.T) {
 			l := connect(t, Config{})
 			l.send("\x00")
 			_ = mustRead(t, l.server, 1)
-			fill(t, l.client)
-			fill(t, l.server)
+			fill(t, l.e, l.client)
+			fill(t, l.e, l.server)
 			if p := l.e.Stats().PendingBytes; p < 2 {
 				t.Fatal("nothing is pending")
 			}
@@ -203,14 +203,14 @@ func TestResetWhileBothDirectionsAreBlocked(t *testing.T) {
 func TestResetBehindPendingBytes(t *testing.T) {
 	t.Run("client", func(t *testing.T) {
 		l := connect(t, Config{})
-		fill(t, l.client)
+		fill(t, l.e, l.client)
 		reset(t, l.client)
 		wantReset(t, l.server)
 		l.closed()
 	})
 	t.Run("server", func(t *testing.T) {
 		l := connect(t, Config{})
-		fill(t, l.server)
+		fill(t, l.e, l.server)
 		reset(t, l.server)
 		wantReset(t, l.client)
 		l.closed()
@@ -230,7 +230,7 @@ func TestEarlyAnswerSurvivesTheResetBehindIt(t *testing.T) {
 			}
 			l.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n")
 			_ = mustRead(t, l.server, 10)
-			fill(t, l.client)
+			fill(t, l.e, l.client)
 			// The answer and the reset come in one event, in which the write that fails is tried before anything is read.
 			done := make(chan struct{})
 			if err := l.e.workers[0].loop.Post(func() { <-done }); err != nil {
@@ -297,7 +297,7 @@ func TestFailedWriteDoesNotCutOffPendingBytes(t *testing.T) {
 	l.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n")
 	_ = head(t, l.server)
 	l.reply("HTTP/1.1 200 OK\r\n\r\n")
-	fill(t, l.server)
+	fill(t, l.e, l.server)
 	if l.e.Stats().PendingBytes == 0 {
 		t.Fatal("nothing is pending")
 	}

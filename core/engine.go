@@ -31,6 +31,11 @@ type Engine struct {
 
 	throttles struct{ accept, refuse, dial, resolve Throttle }
 
+	last struct { // what the loops said of themselves last, by loop
+		sync.Mutex
+		stats []Stats
+	}
+
 	state  atomic.Int32
 	idle   chan struct{} // a loop's last session ended
 	cancel context.CancelFunc
@@ -75,6 +80,7 @@ func (e *Engine) build() error {
 		}
 		e.workers = append(e.workers, w)
 	}
+	e.last.stats = make([]Stats, len(e.workers))
 	if e.cfg.Transparent != "" {
 		if err := e.listen("transparent", e.cfg.Transparent, span.Server, nil); err != nil {
 			return err
@@ -171,40 +177,6 @@ func (e *Engine) Ready() error {
 		return errors.New("starting")
 	}
 	return ErrDraining
-}
-
-// statsTimeout bounds how long Stats waits for a loop.
-const statsTimeout = time.Second
-
-// Stats sums the loops' counters. It asks each loop, and leaves out one that does not answer within a second. Any goroutine but the loops' may
-// call it.
-func (e *Engine) Stats() Stats {
-	var sum Stats
-	if s := e.state.Load(); s == stateNew || s == stateClosed {
-		for _, w := range e.workers {
-			st := w.snapshot() // no loop is running
-			sum.add(&st)
-		}
-		return sum
-	}
-	answers := make(chan Stats, len(e.workers))
-	asked := 0
-	for _, w := range e.workers {
-		if w.loop.Post(func() { answers <- w.snapshot() }) == nil {
-			asked++
-		}
-	}
-	timeout := time.NewTimer(statsTimeout)
-	defer timeout.Stop()
-	for range asked {
-		select {
-		case st := <-answers:
-			sum.add(&st)
-		case <-timeout.C:
-			return sum
-		}
-	}
-	return sum
 }
 
 // open counts the sessions, also those that are on their way to a loop.

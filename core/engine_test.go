@@ -280,6 +280,27 @@ func TestStatsAccounts(t *testing.T) {
 	}
 }
 
+// A loop that does not answer, as under a tight CPU quota, must not make the counters go back: a scraper would take that for a restart, and
+// what comes after it for new.
+func TestCountersOfAStalledLoopStay(t *testing.T) {
+	l := connect(t, Config{})
+	l.send(request)
+	_ = head(t, l.server)
+	l.reply(response)
+	_ = mustRead(t, l.client, len(response))
+	eventually(t, "the request", func() bool { return l.e.Stats().Requests[span.Server][2] == 1 })
+	release := stall(t, l.e)
+	if st := l.e.Stats(); st.Requests[span.Server][2] != 1 || st.SessionsTotal[span.Server] != 1 || st.Bytes[0] == 0 {
+		t.Errorf("while the loop is stalled: %d requests, %d sessions, bytes %v", st.Requests[span.Server][2], st.SessionsTotal[span.Server], st.Bytes)
+	}
+	release()
+	l.send(request)
+	_ = head(t, l.server)
+	l.reply(response)
+	_ = mustRead(t, l.client, len(response))
+	eventually(t, "the second request", func() bool { return l.e.Stats().Requests[span.Server][2] == 2 })
+}
+
 // A full ring loses spans, and says how many; the relay goes on.
 func TestFullRingDropsAndCounts(t *testing.T) {
 	l := connect(t, Config{RingSlots: 4})

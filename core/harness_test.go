@@ -11,8 +11,9 @@ import (
 	"github.com/spanwire/spanwire/core/trace"
 )
 
-// testTimeout bounds whatever a test waits for; it is never waited for in a test that passes.
-const testTimeout = 10 * time.Second
+// testTimeout bounds whatever a test waits for; it is never waited for in a test that passes. It is long, since a connection has it for
+// all of its test, which may share its core with many others.
+const testTimeout = time.Minute
 
 // startEngine starts an engine and closes it when the test ends. change may adjust its configuration.
 func startEngine(t *testing.T, cfg Config) *Engine {

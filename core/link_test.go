@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -156,6 +157,19 @@ func silent(t *testing.T) (addr string, acceptNext func() *net.TCPConn) {
 	return "", nil
 }
 
+// stall keeps the first loop of e busy until the function that it returns is called: what others do meanwhile, the loop finds all at
+// once.
+func stall(t *testing.T, e *Engine) (release func()) {
+	t.Helper()
+	done := make(chan struct{})
+	if err := e.workers[0].loop.Post(func() { <-done }); err != nil {
+		t.Fatal(err)
+	}
+	release = sync.OnceFunc(func() { close(done) })
+	t.Cleanup(release) // before the engine is closed
+	return release
+}
+
 // send writes all of s at the client's end.
 func (l *link) send(s string) { l.t.Helper(); mustWrite(l.t, l.client, s) }
 
@@ -228,23 +242,31 @@ func wantSilence(t *testing.T, c net.Conn, d time.Duration) {
 // errTimeout is what a read deadline ends with.
 var errTimeout = os.ErrDeadlineExceeded
 
-// fill writes blocks to c until it takes no more for a moment, and returns how many bytes it took.
-func fill(t *testing.T, c *net.TCPConn) (taken int64) {
+// fill writes blocks of 64 KiB to c until it takes no more, and returns how many bytes it took.
+func fill(t *testing.T, e *Engine, c *net.TCPConn) (taken int64) {
 	t.Helper()
-	block := bytes.Repeat([]byte("0123456789abcdef"), 4096)
-	for {
-		_ = c.SetWriteDeadline(time.Now().Add(150 * time.Millisecond))
-		n, err := c.Write(block)
+	return fillWith(t, e, c, bytes.Repeat([]byte("0123456789abcdef"), 4096))
+}
+
+// fillWith writes block to c, again and again, until it takes no more for a moment in which e's loops had their turns.
+func fillWith(t *testing.T, e *Engine, c *net.TCPConn, block []byte) (taken int64) {
+	t.Helper()
+	for idle := 0; idle < 2; {
+		_ = c.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
+		n, err := c.Write(block[taken%int64(len(block)):]) // on from where the last write ended
 		taken += int64(n)
-		if err != nil {
-			if !errors.Is(err, errTimeout) {
-				t.Fatal(err)
-			}
-			_ = c.SetWriteDeadline(time.Now().Add(testTimeout))
-			return taken
-		}
-		if taken > 256<<20 {
+		switch {
+		case taken > 256<<20:
 			t.Fatal("nothing stops a fast writer")
+		case err != nil && !errors.Is(err, errTimeout):
+			t.Fatal(err)
+		case err != nil && n == 0:
+			_ = e.Stats() // asks the loops, each in its turn
+			idle++
+		default:
+			idle = 0
 		}
 	}
+	_ = c.SetWriteDeadline(time.Now().Add(testTimeout))
+	return taken
 }

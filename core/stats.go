@@ -1,6 +1,8 @@
 package core
 
 import (
+	"time"
+
 	"github.com/spanwire/spanwire/core/span"
 	"github.com/spanwire/spanwire/parsers"
 )
@@ -79,6 +81,58 @@ type Stats struct {
 	Failures      [span.NumFailures]uint64    // finished requests by failure; 0 = none
 	ConnectSpans  uint64                      // spans for dials that failed before a request came
 	PendingBytes  int64                       // bytes held for slow receivers now
+}
+
+// statsTimeout bounds how long Stats waits for a loop.
+const statsTimeout = time.Second
+
+// Stats sums the loops' counters. It asks each loop; for one that does not answer within a second what it said last counts, so that no
+// counter ever goes back. Any goroutine but the loops' may call it.
+func (e *Engine) Stats() Stats {
+	if s := e.state.Load(); s == stateNew || s == stateClosed {
+		for i, w := range e.workers {
+			e.answered(i, w.snapshot()) // no loop is running
+		}
+		return e.lastStats()
+	}
+	answers := make(chan func(), len(e.workers))
+	asked := 0
+	for i, w := range e.workers {
+		if w.loop.Post(func() {
+			st := w.snapshot()
+			answers <- func() { e.answered(i, st) }
+		}) == nil {
+			asked++
+		}
+	}
+	timeout := time.NewTimer(statsTimeout)
+	defer timeout.Stop()
+	for range asked {
+		select {
+		case store := <-answers:
+			store()
+		case <-timeout.C:
+			return e.lastStats()
+		}
+	}
+	return e.lastStats()
+}
+
+// answered keeps what loop i counted.
+func (e *Engine) answered(i int, st Stats) {
+	e.last.Lock()
+	defer e.last.Unlock()
+	e.last.stats[i] = st
+}
+
+// lastStats sums what the loops said last.
+func (e *Engine) lastStats() (sum Stats) {
+	e.last.Lock()
+	defer e.last.Unlock()
+	for i := range e.last.stats {
+		sum.add(&e.last.stats[i])
+	}
+	return sum
 }
 
 // add adds o to s.
