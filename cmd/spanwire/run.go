@@ -136,9 +136,10 @@ func (s *sidecar) start() error {
 	return nil
 }
 
-// wait sleeps until the process is told to end, drains, and says what was done.
+// wait sleeps until the process is told to end, drains, and says what was done. Only a second signal cuts the drain short: where a
+// container asks by /quitquitquit when it has finished, the orchestrator's SIGTERM follows, and is the first.
 func (s *sidecar) wait(signals <-chan os.Signal) error {
-	cause := awaitEnd(signals, s.quit, s.log)
+	cause, taken := awaitEnd(signals, s.quit, s.log)
 	s.log.Info("draining", "cause", cause, "timeout", s.cfg.DrainTimeout.String())
 	done := make(chan struct{})
 	go func() {
@@ -154,7 +155,10 @@ func (s *sidecar) wait(signals <-chan os.Signal) error {
 			if ignored(sig, s.log) {
 				continue
 			}
-			return errTwice
+			if taken++; taken > 1 {
+				return errTwice
+			}
+			s.log.Info("draining already", "cause", sig.String())
 		}
 	}
 }

@@ -187,6 +187,23 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	}
 }
 
+// TestSignalBehindQuitIsTheFirst: a finished job asks the sidecar to end, and the orchestrator's SIGTERM follows. It must not cut off what
+// is still relayed, nor lose the spans.
+func TestSignalBehindQuitIsTheFirst(t *testing.T) {
+	p := beside(t, application(t), "--exporter", "none", "--drain-timeout", "1h")
+	k := hold(t, p.inbound)
+	k.ask(t)
+	p.request("POST", p.admin, "/quitquitquit", "")
+	p.awaitLog("cause=quitquitquit")
+	p.signal(syscall.SIGTERM)
+	p.awaitLog("draining already")
+	if status := k.ask(t); status != 200 {
+		t.Errorf("open session behind the signal: %d", status)
+	}
+	k.Close()
+	p.exit(0)
+}
+
 func TestHangupIsIgnoredWithOneLine(t *testing.T) {
 	p := beside(t, application(t), "--exporter", "none")
 	p.signal(syscall.SIGHUP)

@@ -16,16 +16,16 @@ func watchSignals() <-chan os.Signal {
 	return signals
 }
 
-// awaitEnd returns what told the process to end.
-func awaitEnd(signals <-chan os.Signal, quit <-chan struct{}, log *slog.Logger) string {
+// awaitEnd returns what told the process to end, and how many signals that took.
+func awaitEnd(signals <-chan os.Signal, quit <-chan struct{}, log *slog.Logger) (cause string, taken int) {
 	for {
 		select {
 		case sig := <-signals:
 			if !ignored(sig, log) {
-				return sig.String()
+				return sig.String(), 1
 			}
 		case <-quit:
-			return "quitquitquit"
+			return "quitquitquit", 0
 		}
 	}
 }
