@@ -129,7 +129,7 @@ func netraSchema(v *View, r *span.Record) {
 		if r.Status != 0 {
 			v.int("http.response_size", r.ResponseBody)
 			v.int("http.status_code", int64(r.Status))
-		} else {
+		} else { // whatever was counted belongs to no response
 			v.int("http.response_size", -1)
 		}
 	} else {

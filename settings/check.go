@@ -37,7 +37,7 @@ func (l *loader) check() error {
 	}
 	c.MetricsAnyPath = l.originOf("metrics") == "NETRA_PROMETHEUS_PORT"
 	l.warnUnsupported()
-	return nil
+	return l.checkNetra()
 }
 
 // checkPorts finds two listeners that would ask for one port. The admin and the metrics listener may share one.

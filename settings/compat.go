@@ -115,6 +115,46 @@ func (l *loader) warnUnsupported() {
 	}
 }
 
+// withoutEffect are Netramesh's variables that have nothing to act on here, with what their values must be all the same: an entry of
+// the join table is found expired when it is looked for, so that nothing has to go through the table at intervals.
+func withoutEffect() []compatible {
+	return []compatible{
+		milliseconds("NETRA_TRACING_CONTEXT_CLEANUP_INTERVAL"),
+		milliseconds("NETRA_ROUTING_CONTEXT_CLEANUP_INTERVAL"),
+	}
+}
+
+// readElsewhere are Netramesh's variables that are read together with another, or by spanwire intercept: one pod may give those to both.
+var readElsewhere = [...]string{
+	"NETRA_SIDECAR_PORT", "NETRA_SIDECAR_USER_ID", "NETRA_SIDECAR_GROUP_ID", "NETRA_INBOUND_PROBABILITY",
+	"NETRA_OUTBOUND_PROBABILITY", "NETRA_STATSD_ENABLED", "NETRA_STATSD_ADDRESS", "NETRA_STATSD_PREFIX",
+	"NETRA_HTTP_ROUTING_ENABLED", "NETRA_HTTP_ROUTING_HEADER_NAME", "NETRA_HTTP_ROUTING_COOKIE_ENABLED",
+	"NETRA_HTTP_ROUTING_COOKIE_NAME", "NETRA_ROUTING_CONTEXT_EXPIRATION_MILLISECONDS",
+}
+
+// checkNetra looks at the NETRA_* variables that no setting reads: a value of one that is known must parse; one that is not known
+// is warned about, being most likely mistyped.
+func (l *loader) checkNetra() error {
+	known := slices.Clone(readElsewhere[:])
+	for _, c := range withoutEffect() {
+		if _, _, err := c.read(l.env); err != nil {
+			return err
+		}
+		known = append(known, c.names...)
+	}
+	for i := range l.table {
+		for _, c := range l.table[i].compatible {
+			known = append(known, c.names...)
+		}
+	}
+	for _, name := range l.env.names("NETRA_") {
+		if !slices.Contains(known, name) {
+			l.env.warn("%s is no variable of Netramesh, ignored", name)
+		}
+	}
+	return nil
+}
+
 // otelWords is a comma list of words of which only some are known here; others are warned about and skipped.
 func otelWords(name string, known ...string) compatible {
 	return compatible{names: []string{name}, read: func(e *environment) ([]string, string, error) {

@@ -32,6 +32,7 @@ type Config struct {
 	ExportKey       string // file
 	ExportQueue     int    // spans
 	ExportTimeout   time.Duration
+	ExportInterval  time.Duration // age at which an incomplete batch is sent
 	ExportGzip      bool
 	Propagators     []string
 	NoInject        []string

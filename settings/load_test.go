@@ -92,7 +92,8 @@ func TestEverySettingHasEveryPlace(t *testing.T) {
 		"dial-timeout": "3s", "http-ports": "80", "exporter": "log", "jaeger-endpoint": "udp://h:1", "zipkin-endpoint": "http://z:1/x",
 		"otlp-endpoint": "https://o:1", "export-header": "a=b", "export-header-file": readable, "export-ca": readable,
 		"export-cert": readable, "export-key": readable, "export-timeout": "3s", "export-compression": "gzip", "export-queue": "7",
-		"propagators": "b3", "no-inject": "h", "sampler": "never", "disabled": "true", "request-id-header": "X-Id", "join-ttl": "3s",
+		"export-interval": "3s",
+		"propagators":     "b3", "no-inject": "h", "sampler": "never", "disabled": "true", "request-id-header": "X-Id", "join-ttl": "3s",
 		"join-size": "7", "naming": "netra", "ignore-path": "/x", "ignore-agent": "x", "fold-path": "x", "fold": "off",
 		"max-operations": "7", "tag-schema": "zipkin", "tag-header": "x", "tag-cookie": "x", "redact-query": "all", "trace-response-header": "x",
 		"compat":          "netramesh",
@@ -170,6 +171,21 @@ func TestUnknownOwnVariableIsWarnedAbout(t *testing.T) {
 	l, err := named(t, nil, []string{"SPANWIRE_LOPS=1"}, "")
 	if err != nil || !slices.Equal(l.Warnings, []string{"SPANWIRE_LOPS is no setting, ignored"}) {
 		t.Errorf("%v, %v", l, err)
+	}
+}
+
+// TestNetrameshVariablesThatDoNothing are checked all the same: one that does not parse stops the start, one that nobody knows is told.
+func TestNetrameshVariablesThatDoNothing(t *testing.T) {
+	l, err := named(t, nil, []string{"NETRA_TRACING_CONTEXT_CLEANUP_INTERVAL=1000", "NETRA_ROUTING_CONTEXT_CLEANUP_INTERVAL=1000",
+		"NETRA_SIDECAR_USER_ID=1337", "NETRA_HTTP_PORT=80"}, "")
+	if err != nil || !slices.Equal(l.Warnings, []string{"NETRA_HTTP_PORT is no variable of Netramesh, ignored"}) {
+		t.Errorf("%v, %v", l, err)
+	}
+	for _, name := range []string{"NETRA_TRACING_CONTEXT_CLEANUP_INTERVAL", "NETRA_ROUTING_CONTEXT_CLEANUP_INTERVAL"} {
+		_, err := named(t, nil, []string{name + "=1s"}, "")
+		if err == nil || !strings.Contains(err.Error(), name+` "1s"`) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

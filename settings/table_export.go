@@ -100,6 +100,14 @@ func exportRows() []Setting {
 			set:        one(oneOf("gzip", "none"), func(c *Config, v string) { c.ExportGzip = v == "gzip" }),
 		},
 		{
+			Name: "export-interval", Section: SectionExport, Value: "DURATION",
+			Help:       "how long a span may wait for others to be sent with",
+			Allowed:    "a duration from 1ms to 10m, such as 1s",
+			compatible: []compatible{plain("JAEGER_REPORTER_FLUSH_INTERVAL")},
+			fixed:      []string{"1s"},
+			set:        one(duration(time.Millisecond, 10*time.Minute), func(c *Config, v time.Duration) { c.ExportInterval = v }),
+		},
+		{
 			Name: "export-queue", Section: SectionExport, Value: "N",
 			Help:        "spans that each exporter holds while its collector is away",
 			Allowed:     "a whole number of spans from 1 to 10000000",

@@ -36,7 +36,8 @@ func (x *exports) build(c *settings.Config, rings []*ring.Ring[span.Record], log
 		JaegerEndpoint: c.JaegerEndpoint, JaegerUser: c.JaegerUser, JaegerPassword: c.JaegerPassword,
 		ZipkinEndpoint: c.ZipkinEndpoint, OTLPTracesEndpoint: c.OTLPEndpoint,
 		Headers: pairs(headers), CAFile: c.ExportCA, CertFile: c.ExportCert, KeyFile: c.ExportKey,
-		Gzip: c.ExportGzip, Timeout: c.ExportTimeout, QueueSpans: c.ExportQueue, Log: log,
+		Gzip: c.ExportGzip, Timeout: c.ExportTimeout, FlushEvery: c.ExportInterval,
+		QueueSpans: c.ExportQueue, Log: log,
 	}, rings)
 	return err
 }

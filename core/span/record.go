@@ -241,8 +241,8 @@ type Record struct {
 	FirstByte     int64 // ns from Start to the first byte of the response; 0 = none came
 	RequestBytes  int64 // the request as it came on the wire: head and body
 	ResponseBytes int64 // the response on the wire, interim responses left out
-	RequestBody   int64 // body bytes of the request as counted on the wire (chunk framing included)
-	ResponseBody  int64 // body bytes of the response
+	RequestBody   int64 // body bytes of the request as counted on the wire (chunk framing included); −1: not seen to its end
+	ResponseBody  int64 // body bytes of the response; −1 likewise
 
 	Client Endpoint // who sent the request: the accepted socket's peer
 	Server Endpoint // where it was going: original destination or upstream
