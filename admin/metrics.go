@@ -30,6 +30,7 @@ func (s *Server) appendMetrics(dst []byte) []byte {
 	appendSessions(e, &relay)
 	appendRequests(e, &relay)
 	appendReasons(e, &relay)
+	s.appendSampling(e)
 	appendExports(e, &exports)
 	s.appendProcess(e)
 	return e.b

@@ -33,6 +33,9 @@ type Config struct {
 	Relay func() core.Stats
 	// Exports returns the accounts of the exporters.
 	Exports func() exporters.Stats
+	// SamplerPolls returns how often the sampling endpoint was asked and gave an answer that could be used, or did not; nil = nobody is
+	// asked.
+	SamplerPolls func() (ok, failed uint64)
 	// Settings returns the effective settings as JSON, secrets masked.
 	Settings func() []byte
 	// Probes are the addresses that /probe/tcp/PORT dials, by port.

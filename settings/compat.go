@@ -102,7 +102,6 @@ var unsupported = [...]struct{ name, unless string }{
 	{"NETRA_HTTP_ROUTING_ENABLED", "false"},
 	{"NETRA_HTTP_ROUTING_COOKIE_ENABLED", "false"},
 	{"NETRA_STATSD_ENABLED", "false"},
-	{"JAEGER_SAMPLER_MANAGER_HOST_PORT", ""},
 	{"JAEGER_REPORTER_LOG_SPANS", "false"},
 }
 
@@ -172,7 +171,7 @@ func otelWords(name string, known ...string) compatible {
 
 // otelSampler reads OpenTelemetry's sampler. Those without parentbased_ decide whatever the parent decided.
 func otelSampler() compatible {
-	const name, argName = "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"
+	const name, argName = otelSamplerName, otelSamplerArg
 	return compatible{
 		names: []string{name, argName},
 		read: func(e *environment) ([]string, string, error) {
@@ -189,6 +188,8 @@ func otelSampler() compatible {
 				text = "never"
 			case "traceidratio":
 				text = "ratio=" + otelRatio(e, argName)
+			case "jaeger_remote":
+				text = otelRemoteText(e)
 			default:
 				e.warn("%s %q: not known here, skipped", name, kind)
 				return nil, name, nil
@@ -226,21 +227,26 @@ func otelRatio(e *environment, name string) string {
 	return "1"
 }
 
-// jaegerSampler reads the sampler of jaeger-client-go. There a missing parameter is 0.
+// jaegerSampler reads the sampler of jaeger-client-go. There a missing parameter is 0, and a missing type is remote; here it is so where an
+// endpoint is named.
 func jaegerSampler() compatible {
-	const name, paramName = "JAEGER_SAMPLER_TYPE", "JAEGER_SAMPLER_PARAM"
-	return compatible{names: []string{name, paramName}, read: func(e *environment) ([]string, string, error) {
+	const name, paramName = jaegerSamplerType, jaegerSamplerParam
+	names := []string{name, paramName, jaegerSamplerEndpoint, jaegerSamplerManager}
+	return compatible{names: names, read: func(e *environment) ([]string, string, error) {
 		kind, param := e.get(name), e.get(paramName)
 		n := 0.0
 		if param != "" {
 			var err error
-			if n, err = strconv.ParseFloat(param, 64); err != nil || n < 0 || kind == "probabilistic" && n > 1 {
-				return nil, paramName, valueError(paramName, param, "a number from 0, to 1 for probabilistic")
+			if n, err = strconv.ParseFloat(param, 64); err != nil || n < 0 || (kind == "probabilistic" || kind == "remote") && n > 1 {
+				return nil, paramName, valueError(paramName, param, "a number from 0, to 1 for probabilistic and remote")
 			}
 		}
 		switch kind {
 		case "":
-			return nil, name, nil
+			if e.get(jaegerSamplerEndpoint) == "" && e.get(jaegerSamplerManager) == "" {
+				return nil, name, nil
+			}
+			kind = "remote"
 		case "const":
 			if n != 0 {
 				return []string{"always"}, name, nil
@@ -251,7 +257,14 @@ func jaegerSampler() compatible {
 		case "ratelimiting":
 			return []string{"rate=" + strconv.FormatFloat(n, 'g', -1, 64)}, name, nil
 		}
-		return nil, name, valueError(name, kind, "const, probabilistic or ratelimiting")
+		if kind == "remote" {
+			text, from, err := jaegerRemote(e)
+			if err != nil {
+				return nil, from, err
+			}
+			return []string{text}, from, nil
+		}
+		return nil, name, valueError(name, kind, "const, probabilistic, ratelimiting or remote")
 	}}
 }
 

@@ -37,6 +37,9 @@ type Config struct {
 	Propagators     []string
 	NoInject        []string
 	Sampler         trace.Sampler
+	SamplerRules    []string      // OPERATION=SAMPLER
+	SamplerInitial  trace.Sampler // of a remote sampler, until its first answer
+	SamplerInterval time.Duration // how often a remote sampler asks
 	Disabled        bool
 	RequestIDHeader string
 	JoinTTL         time.Duration

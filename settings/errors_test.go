@@ -45,16 +45,24 @@ func TestErrorLines(t *testing.T) {
 			`NETRA_TRACING_CONTEXT_EXPIRATION_MILLISECONDS "5s": want milliseconds, a whole number from 1`},
 		{"compatible level", nil, []string{"NETRA_LOGGER_LEVEL=loud"}, "",
 			`NETRA_LOGGER_LEVEL "loud": want debug, info, warning, error or fatal`},
-		{"sampler type", nil, []string{"JAEGER_SAMPLER_TYPE=remote"}, "",
-			`JAEGER_SAMPLER_TYPE "remote": want const, probabilistic or ratelimiting`},
+		{"sampler type", nil, []string{"JAEGER_SAMPLER_TYPE=lottery"}, "",
+			`JAEGER_SAMPLER_TYPE "lottery": want const, probabilistic, ratelimiting or remote`},
+		{"sampling endpoint", nil, []string{"JAEGER_SAMPLER_MANAGER_HOST_PORT=a:b"}, "",
+			`JAEGER_SAMPLER_MANAGER_HOST_PORT "a:b": want HOST:PORT, or a URL with http or https`},
+		{"remote sampler without a host", []string{"--sampler", "remote=http://"}, nil, "",
+			`--sampler "remote=http://": want always, never, ratio=F with F from 0 to 1, rate=N with N new traces a second, or remote=URL`},
+		{"remote before remote", []string{"--sampler-initial", "remote=http://a"}, nil, "",
+			`--sampler-initial "remote=http://a": want always, never, ratio=F with F from 0 to 1, or rate=N with N new traces a second`},
+		{"sampler rule", []string{"--sampler-rule", "GET /x=sometimes"}, nil, "",
+			`--sampler-rule "GET /x=sometimes": want the name of an operation, or a pattern with *, then = and always, never, ratio=F or rate=N`},
 		{"sampler parameter", nil, []string{"JAEGER_SAMPLER_TYPE=probabilistic", "JAEGER_SAMPLER_PARAM=2"}, "",
-			`JAEGER_SAMPLER_PARAM "2": want a number from 0, to 1 for probabilistic`},
+			`JAEGER_SAMPLER_PARAM "2": want a number from 0, to 1 for probabilistic and remote`},
 		{"tags", nil, []string{"JAEGER_TAGS=a=b,c"}, "", `JAEGER_TAGS "c": want key=value, separated by commas`},
 		{"agent host", nil, []string{"JAEGER_AGENT_HOST=a b"}, "", `JAEGER_AGENT_HOST "a b": want a host name or an IP address`},
 		{"gRPC", nil, []string{"OTEL_EXPORTER_OTLP_PROTOCOL=grpc"}, "",
 			`OTEL_EXPORTER_OTLP_PROTOCOL "grpc": want http/protobuf (port 4318)`},
 		{"sampler", []string{"--sampler", "ratio=2"}, nil, "",
-			`--sampler "ratio=2": want always, never, ratio=F with F from 0 to 1, or rate=N with N new traces a second`},
+			`--sampler "ratio=2": want always, never, ratio=F with F from 0 to 1, rate=N with N new traces a second, or remote=URL`},
 		{"listen", []string{"--listen", "14956"}, nil, "",
 			`--listen "14956": want an address to listen at, [IP]:PORT (port 0 for any free one), or off`},
 		{"inbound without upstream", []string{"--inbound", ":80"}, nil, "",
@@ -124,6 +132,12 @@ func TestOpenTelemetryValuesAreWarnedAbout(t *testing.T) {
 		{"exporter", "OTEL_TRACES_EXPORTER=console", "exporter", `OTEL_TRACES_EXPORTER: "console" is not known here, skipped`,
 			[]string{"jaeger"}},
 		{"sampler", "OTEL_TRACES_SAMPLER=xray", "sampler", `OTEL_TRACES_SAMPLER "xray": not known here, skipped`, []string{"always"}},
+		{"remote sampler", "OTEL_TRACES_SAMPLER=jaeger_remote OTEL_TRACES_SAMPLER_ARG=endpoint=ftp://a,pollingIntervalMs=1000", "sampler",
+			`OTEL_TRACES_SAMPLER_ARG: "endpoint=ftp://a" skipped: want endpoint=URL, pollingIntervalMs=N from 1000 or ` +
+				`initialSamplingRate=F from 0 to 1`, []string{"remote=http://localhost:5778/sampling", whateverTheParent}},
+		{"gRPC endpoint", "OTEL_TRACES_SAMPLER=jaeger_remote OTEL_TRACES_SAMPLER_ARG=endpoint=http://c:14250", "sampler",
+			`OTEL_TRACES_SAMPLER_ARG: "http://c:14250" is Jaeger's gRPC port; the endpoint is asked over HTTP, which is port 5778`,
+			[]string{"remote=http://c:14250/sampling", whateverTheParent}},
 		{"endpoint", "OTEL_EXPORTER_ZIPKIN_ENDPOINT=here", "zipkin-endpoint",
 			`OTEL_EXPORTER_ZIPKIN_ENDPOINT (--zipkin-endpoint) "here": want http(s)://HOST[:PORT][/PATH]; skipped`,
 			[]string{"http://localhost:9411/api/v2/spans"}},
@@ -142,7 +156,7 @@ func TestOpenTelemetryValuesAreWarnedAbout(t *testing.T) {
 			[]string{"jaeger"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			l, err := named(t, nil, []string{c.environ}, "")
+			l, err := named(t, nil, strings.Fields(c.environ), "")
 			if err != nil {
 				t.Fatal(err)
 			}

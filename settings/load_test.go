@@ -93,7 +93,8 @@ func TestEverySettingHasEveryPlace(t *testing.T) {
 		"otlp-endpoint": "https://o:1", "export-header": "a=b", "export-header-file": readable, "export-ca": readable,
 		"export-cert": readable, "export-key": readable, "export-timeout": "3s", "export-compression": "gzip", "export-queue": "7",
 		"export-interval": "3s",
-		"propagators":     "b3", "no-inject": "h", "sampler": "never", "disabled": "true", "request-id-header": "X-Id", "join-ttl": "3s",
+		"propagators":     "b3", "no-inject": "h", "sampler": "never", "sampler-rule": "GET /x*=never",
+		"sampler-initial": "never", "sampler-interval": "3s", "disabled": "true", "request-id-header": "X-Id", "join-ttl": "3s",
 		"join-size": "7", "naming": "netra", "ignore-path": "/x", "ignore-agent": "x", "fold-path": "x", "fold": "off",
 		"max-operations": "7", "tag-schema": "zipkin", "tag-header": "x", "tag-cookie": "x", "redact-query": "all", "trace-response-header": "x",
 		"compat":          "netramesh",
@@ -261,18 +262,52 @@ func TestNetrameshDeployment(t *testing.T) {
 	}
 }
 
+// remote is what the remote sampler of that endpoint is called.
+func remote(url string) string { return "remote=" + url + ", always until it answers" }
+
+// TestHowARemoteSamplerIsAsked: interval and the sampler before the first answer, from each place that has them.
+func TestHowARemoteSamplerIsAsked(t *testing.T) {
+	for environ, want := range map[string]string{
+		"": "always 1m0s",
+		"OTEL_TRACES_SAMPLER=parentbased_jaeger_remote OTEL_TRACES_SAMPLER_ARG=pollingIntervalMs=5000,initialSamplingRate=0.25": "ratio=0.25 5s",
+		"OTEL_TRACES_SAMPLER=traceidratio OTEL_TRACES_SAMPLER_ARG=0.5":                                                          "always 1m0s",
+		"OTEL_TRACES_SAMPLER=jaeger_remote OTEL_TRACES_SAMPLER_ARG=pollingIntervalMs=5,initialSamplingRate=2":                   "always 1m0s",
+		"JAEGER_SAMPLER_TYPE=remote JAEGER_SAMPLER_PARAM=0.5 JAEGER_SAMPLER_REFRESH_INTERVAL=2m":                                "ratio=0.5 2m0s",
+		"JAEGER_SAMPLER_TYPE=probabilistic JAEGER_SAMPLER_PARAM=0.5":                                                            "always 1m0s",
+		"JAEGER_SAMPLER_TYPE=remote SPANWIRE_SAMPLER_INITIAL=rate=1 SPANWIRE_SAMPLER_INTERVAL=7s":                               "rate=1 7s",
+	} {
+		l, err := named(t, nil, strings.Fields(environ), "")
+		if err != nil {
+			t.Errorf("%s: %v", environ, err)
+			continue
+		}
+		if got := l.Config.SamplerInitial.String() + " " + l.Config.SamplerInterval.String(); got != want {
+			t.Errorf("%s: %s, want %s", environ, got, want)
+		}
+	}
+}
+
 func TestSamplersOfOthers(t *testing.T) {
 	for environ, want := range map[string]string{
-		"OTEL_TRACES_SAMPLER=always_on":                                                       "always, whatever the parent",
-		"OTEL_TRACES_SAMPLER=parentbased_always_off":                                          "never",
-		"OTEL_TRACES_SAMPLER=traceidratio OTEL_TRACES_SAMPLER_ARG=0.25":                       "ratio=0.25, whatever the parent",
-		"OTEL_TRACES_SAMPLER=parentbased_traceidratio OTEL_TRACES_SAMPLER_ARG=0.5":            "ratio=0.5",
-		"OTEL_TRACES_SAMPLER=parentbased_traceidratio OTEL_TRACES_SAMPLER_ARG=x":              "ratio=1",
-		"JAEGER_SAMPLER_TYPE=const":                                                           "never",
-		"JAEGER_SAMPLER_TYPE=probabilistic JAEGER_SAMPLER_PARAM=0.001":                        "ratio=0.001",
-		"JAEGER_SAMPLER_TYPE=ratelimiting JAEGER_SAMPLER_PARAM=2":                             "rate=2",
-		"OTEL_TRACES_SAMPLER=parentbased_always_on JAEGER_SAMPLER_TYPE=const":                 "always",
-		"OTEL_TRACES_SAMPLER=jaeger_remote JAEGER_SAMPLER_TYPE=const SPANWIRE_SAMPLER=rate=1": "rate=1",
+		"OTEL_TRACES_SAMPLER=always_on":                                                                                       "always, whatever the parent",
+		"OTEL_TRACES_SAMPLER=parentbased_always_off":                                                                          "never",
+		"OTEL_TRACES_SAMPLER=traceidratio OTEL_TRACES_SAMPLER_ARG=0.25":                                                       "ratio=0.25, whatever the parent",
+		"OTEL_TRACES_SAMPLER=parentbased_traceidratio OTEL_TRACES_SAMPLER_ARG=0.5":                                            "ratio=0.5",
+		"OTEL_TRACES_SAMPLER=parentbased_traceidratio OTEL_TRACES_SAMPLER_ARG=x":                                              "ratio=1",
+		"JAEGER_SAMPLER_TYPE=const":                                                                                           "never",
+		"JAEGER_SAMPLER_TYPE=probabilistic JAEGER_SAMPLER_PARAM=0.001":                                                        "ratio=0.001",
+		"JAEGER_SAMPLER_TYPE=ratelimiting JAEGER_SAMPLER_PARAM=2":                                                             "rate=2",
+		"OTEL_TRACES_SAMPLER=parentbased_always_on JAEGER_SAMPLER_TYPE=const":                                                 "always",
+		"OTEL_TRACES_SAMPLER=jaeger_remote JAEGER_SAMPLER_TYPE=const SPANWIRE_SAMPLER=rate=1":                                 "rate=1",
+		"OTEL_TRACES_SAMPLER=jaeger_remote":                                                                                   remote("http://localhost:5778/sampling") + ", whatever the parent",
+		"OTEL_TRACES_SAMPLER=parentbased_jaeger_remote OTEL_TRACES_SAMPLER_ARG=endpoint=http://c:5778,pollingIntervalMs=5000": remote("http://c:5778/sampling"),
+		"JAEGER_SAMPLER_TYPE=remote":                                                                                          remote("http://localhost:5778/sampling"),
+		"JAEGER_SAMPLER_TYPE=remote JAEGER_AGENT_HOST=agent":                                                                  remote("http://agent:5778/sampling"),
+		"JAEGER_SAMPLER_TYPE=remote JAEGER_AGENT_HOST=fd00::1":                                                                remote("http://[fd00::1]:5778/sampling"),
+		"JAEGER_SAMPLER_TYPE=remote JAEGER_SAMPLER_MANAGER_HOST_PORT=c:1 JAEGER_AGENT_HOST=a":                                 remote("http://c:1/sampling"),
+		"JAEGER_SAMPLER_MANAGER_HOST_PORT=http://c:1/x/sampling":                                                              remote("http://c:1/x/sampling"),
+		"JAEGER_SAMPLING_ENDPOINT=https://c/s JAEGER_SAMPLER_MANAGER_HOST_PORT=d:1":                                           remote("https://c/s"),
+		"JAEGER_SAMPLER_MANAGER_HOST_PORT=c:1 JAEGER_SAMPLER_TYPE=const":                                                      "never",
 	} {
 		l, err := named(t, nil, strings.Fields(environ), "")
 		if err != nil || l.Config.Sampler.String() != want {

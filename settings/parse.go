@@ -11,8 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/spanwire/spanwire/core/trace"
 )
 
 // off switches a listener off.
@@ -309,13 +307,4 @@ func parseNoInject(s string) (string, error) {
 		return "", errNot
 	}
 	return strings.ToLower(s), nil
-}
-
-// parseSampler reads a sampler.
-func parseSampler(s string) (trace.Sampler, error) {
-	sampler, err := trace.ParseSampler(s)
-	if err != nil {
-		return nil, errNot
-	}
-	return sampler, nil
 }

@@ -38,14 +38,6 @@ func contextRows() []Setting {
 			set:     each(parseNoInject, func(c *Config, v []string) { c.NoInject = v }),
 		},
 		{
-			Name: "sampler", Section: SectionContext, Value: "SAMPLER",
-			Help:       "which new traces are recorded: always, never, ratio=F, rate=N a second; the parent's decision wins",
-			Allowed:    "always, never, ratio=F with F from 0 to 1, or rate=N with N new traces a second",
-			compatible: []compatible{otelSampler(), jaegerSampler()},
-			fixed:      []string{"always"},
-			set:        one(parseSampler, func(c *Config, v trace.Sampler) { c.Sampler = v }),
-		},
-		{
 			Name: "disabled", Section: SectionContext, form: boolean,
 			Help:       "relay only: nothing is parsed, no span is made",
 			Allowed:    "true or false",

@@ -18,6 +18,7 @@ import (
 	"github.com/spanwire/spanwire/core"
 	"github.com/spanwire/spanwire/core/span"
 	"github.com/spanwire/spanwire/core/trace"
+	"github.com/spanwire/spanwire/sampling"
 	"github.com/spanwire/spanwire/settings"
 )
 
@@ -66,12 +67,14 @@ func setThreads(loops int) {
 
 // sidecar is the parts of a running process.
 type sidecar struct {
-	cfg    *settings.Config
-	log    *slog.Logger
-	engine *core.Engine
-	export exports
-	admin  *admin.Server
-	quit   chan struct{} // POST /quitquitquit
+	cfg     *settings.Config
+	log     *slog.Logger
+	engine  *core.Engine
+	export  exports
+	admin   *admin.Server
+	poller  *sampling.Poller // nil: the sampler asks nobody
+	polling bool             // poller was started
+	quit    chan struct{}    // POST /quitquitquit
 }
 
 // build makes the parts, in the order of the path of a byte; listeners are bound, nothing is accepted.
@@ -86,9 +89,10 @@ func (s *sidecar) build(loaded *settings.Loaded, level *slog.LevelVar) error {
 	if err = s.export.build(s.cfg, s.engine.Rings(), s.log); err != nil {
 		return usageError{err}
 	}
+	s.buildPoller()
 	s.admin, err = admin.New(admin.Config{
 		Admin: s.cfg.Admin, Metrics: s.cfg.Metrics, AnyPath: s.cfg.MetricsAnyPath, Build: build(), Ready: s.engine.Ready,
-		Relay: s.engine.Stats, Exports: s.export.stats, Settings: settingsJSON(loaded.Entries), Probes: probes(s.cfg),
+		Relay: s.engine.Stats, Exports: s.export.stats, SamplerPolls: s.samplerPolls, Settings: settingsJSON(loaded.Entries), Probes: probes(s.cfg),
 		SetLevel: levelSetter(level), Drain: s.beginDrain, Quit: s.requestQuit, Log: s.log,
 	})
 	if err != nil {
@@ -114,7 +118,8 @@ func (s *sidecar) engineConfig() (core.Config, error) {
 	}
 	var err error
 	ec.Trace, err = trace.NewShared(trace.Config{
-		RequestIDHeader: c.RequestIDHeader, Propagators: c.Propagators, Sampler: c.Sampler, JoinTTL: c.JoinTTL, JoinSize: c.JoinSize,
+		RequestIDHeader: c.RequestIDHeader, Propagators: c.Propagators, Sampler: c.Sampler,
+		SamplerRules: c.SamplerRules, JoinTTL: c.JoinTTL, JoinSize: c.JoinSize,
 		Naming: c.Naming, NoInject: c.NoInject, MaxOperations: c.MaxOperations, IgnorePaths: c.IgnorePaths,
 		IgnoreAgents: c.IgnoreAgents,
 		FoldPaths:    c.FoldPaths, Fold: c.Fold, XSourceHeader: c.XSourceHeader, XSourceValue: c.XSourceValue,
@@ -131,6 +136,10 @@ func (s *sidecar) start() error {
 	s.export.start()
 	if err := s.engine.Start(); err != nil {
 		return fmt.Errorf("start: %w", err)
+	}
+	if s.poller != nil {
+		s.poller.Start()
+		s.polling = true
 	}
 	s.admin.Start()
 	return nil
@@ -182,6 +191,9 @@ func (s *sidecar) end() {
 
 // close ends the parts that there are: sessions first, so that their spans are flushed.
 func (s *sidecar) close(flush context.Context) {
+	if s.polling {
+		s.poller.Stop()
+	}
 	if s.engine != nil {
 		s.engine.Close()
 	}

@@ -36,6 +36,9 @@ type Config struct {
 	Propagators []string
 	// Sampler decides for new traces; nil = always.
 	Sampler Sampler
+	// SamplerRules are OPERATION=SAMPLER (* stands for anything), in order: the first that matches an operation's name replaces
+	// Sampler for it.
+	SamplerRules []string
 	// JoinTTL is how long an id is remembered after its last use; 0 = 5 s.
 	JoinTTL time.Duration
 	// JoinSize is how many ids are remembered at most; 0 = 65536.
@@ -70,6 +73,9 @@ type Config struct {
 type Shared struct {
 	sampler      Sampler
 	ignoreParent bool
+	samplerRules []samplerRule
+	remote       *Remote // nil: the sampler is not remote
+	byOperation  bool    // which sampler decides depends on the operation
 	order        []Format
 	configured   [NumFormats]bool
 	headers      headerTable // of requests
@@ -112,7 +118,7 @@ func NewShared(c Config) (*Shared, error) {
 		s.sampler, s.ignoreParent = w.Sampler, true
 	}
 	for _, step := range []func(*Config) error{s.setHeaders, s.setPropagators, s.setJoin, s.setNames, s.setNoInject, s.setTags,
-		s.setAnswer, s.setRedact} {
+		s.setAnswer, s.setRedact, s.setRules} {
 		if err := step(&c); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 		}

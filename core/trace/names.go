@@ -24,6 +24,10 @@ type nameSlot struct {
 	hash uint64
 	raw  []byte
 	name []byte
+
+	// What decides on samples of this operation, once that was asked for, and the answer of a remote sampler that it follows from.
+	sampler  Sampler
+	strategy *Strategy
 }
 
 // nameCache belongs to a loop. It is allocated with the first name, so that a sidecar at rest does without.
@@ -91,6 +95,15 @@ func (t *Tracer) pathText(path []byte) []byte {
 
 // name returns the operation's name, valid until the next call.
 func (t *Tracer) name(r *Request, method, host, path []byte) []byte {
+	slot := t.operation(r, method, host, path)
+	if string(slot.name) == otherOperation {
+		t.Stats.OtherOperations++
+	}
+	return slot.name
+}
+
+// operation returns the operation's place in the cache, valid until the next call.
+func (t *Tracer) operation(r *Request, method, host, path []byte) *nameSlot {
 	raw := t.scratch[:0]
 	if op := r.Head.Operation; op.Len() > 0 {
 		return t.cached(append(raw, op.In(r.Data)[:min(op.Len(), maxFoldBytes)]...), -1)
@@ -129,9 +142,9 @@ func appendMethod(dst, method []byte) []byte {
 	return append(dst, method...)
 }
 
-// cached returns the name for raw, whose path begins at offset at (−1: nothing in it is to be folded). raw stands in t.scratch's
+// cached returns the place of the name for raw, whose path begins at offset at (−1: nothing in it is to be folded). raw stands in t.scratch's
 // space; the result is valid until the next call.
-func (t *Tracer) cached(raw []byte, at int) []byte {
+func (t *Tracer) cached(raw []byte, at int) *nameSlot {
 	t.scratch = raw
 	if t.names.slots == nil {
 		t.names.slots = make([]nameSlot, nameSlots)
@@ -139,7 +152,7 @@ func (t *Tracer) cached(raw []byte, at int) []byte {
 	hash := maphash.Bytes(t.seed, raw)
 	slot := &t.names.slots[hash&(nameSlots-1)]
 	if slot.hash != hash || !bytes.Equal(slot.raw, raw) {
-		slot.hash, slot.raw = hash, append(slot.raw[:0], raw...)
+		slot.hash, slot.raw, slot.sampler = hash, append(slot.raw[:0], raw...), nil
 		if at < 0 {
 			slot.name = append(slot.name[:0], raw...)
 		} else {
@@ -150,10 +163,7 @@ func (t *Tracer) cached(raw []byte, at int) []byte {
 			slot.name = append(slot.name[:0], otherOperation...)
 		}
 	}
-	if string(slot.name) == otherOperation {
-		t.Stats.OtherOperations++
-	}
-	return slot.name
+	return slot
 }
 
 // cutName cuts a name to what a record holds, on a UTF-8 boundary, before it is counted among the names.

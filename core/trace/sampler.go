@@ -22,9 +22,9 @@ type Sampler interface {
 }
 
 // samplerHelp says what ParseSampler allows.
-const samplerHelp = "always, never, ratio=F with F from 0 to 1, rate=N with N new traces a second"
+const samplerHelp = "always, never, ratio=F with F from 0 to 1, rate=N with N new traces a second, remote=URL"
 
-// ParseSampler makes a sampler from always, never, ratio=F or rate=N. The parent's decision goes before it (see IgnoreParent).
+// ParseSampler makes a sampler from always, never, ratio=F, rate=N or remote=URL. The parent's decision goes before it (see IgnoreParent).
 func ParseSampler(text string) (Sampler, error) {
 	kind, arg, hasArg := strings.Cut(text, "=")
 	n, err := strconv.ParseFloat(arg, 64)
@@ -38,6 +38,10 @@ func ParseSampler(text string) (Sampler, error) {
 		return ratio{bound: uint64(n * (1 << 63)), text: text}, nil
 	case kind == "rate" && isNumber:
 		return newRate(n, text), nil
+	case kind == "remote":
+		if r := newRemote(arg); r != nil {
+			return r, nil
+		}
 	}
 	return nil, fmt.Errorf("%w: sampler %q: allowed are %s", ErrConfig, text, samplerHelp)
 }

@@ -25,7 +25,7 @@ func mustSampler(tb testing.TB, text string) Sampler {
 func TestSamplersThatAreNone(t *testing.T) {
 	for _, text := range []string{"", "Always", "always=1", "never=0", "ratio", "ratio=", "ratio=1.1", "ratio=-0.1", "ratio=x",
 		"ratio=NaN", "ratio=Inf",
-		"rate", "rate=-1", "rate=x", "rate=Inf", "rate=NaN", "remote=http://x", "0.5"} {
+		"rate", "rate=-1", "rate=x", "rate=Inf", "rate=NaN", "remote", "remote=", "remote=ftp://x", "remote=http://", "remote=http://u:p@x", "0.5"} {
 		s, err := ParseSampler(text)
 		if s != nil || !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), `"`+text+`"`) ||
 			!strings.Contains(err.Error(), "ratio=F") {

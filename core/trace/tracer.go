@@ -109,7 +109,7 @@ func (t *Tracer) Begin(a *Active, r *Request, e *Edit) {
 	}
 	l := t.parent(r)
 	a.Ignored = t.ignored(r)
-	own := t.decide(&l, a.Ignored, r.Mono)
+	own := t.decide(&l, a.Ignored, r)
 	t.record(a, r, &l, &own)
 	if a.Rec.IsSampled() {
 		t.describe(&a.Rec, r, id)
@@ -139,7 +139,7 @@ func (t *Tracer) Connect(a *Active, r *Request) {
 	a.Mono, a.Ignored, a.join = r.Mono, false, joinRef{}
 	t.seen.clear()
 	l := link{how: span.JoinRoot}
-	own := t.decide(&l, false, r.Mono)
+	own := t.decide(&l, false, r)
 	t.record(a, r, &l, &own)
 	if a.Rec.IsSampled() {
 		a.Rec.SetTextString(span.Name, "connect")
@@ -160,7 +160,7 @@ func (t *Tracer) End(a *Active, mono int64) {
 //
 // An ignored request has no span: it hands on its parent's context as it is, so that what it calls becomes its parent's child
 // and not the child of a span that nobody will see; without a parent nothing below it is sampled.
-func (t *Tracer) decide(l *link, ignored bool, mono int64) spanContext {
+func (t *Tracer) decide(l *link, ignored bool, r *Request) spanContext {
 	own := spanContext{trace: l.parent.trace, random: l.parent.random}
 	if !l.continues {
 		own.trace, own.random = t.ids.trace(), true
@@ -175,7 +175,7 @@ func (t *Tracer) decide(l *link, ignored bool, mono int64) spanContext {
 	// A forced sample is the caller's wish, so it outlives a sampler that ignores the parent.
 	if own.decision == open || (t.s.ignoreParent && own.decision != debug && !ignored) {
 		own.decision = drop
-		if t.s.sampler.Sample(own.trace, mono) {
+		if t.samplerFor(r).Sample(own.trace, r.Mono) {
 			own.decision = sample
 		}
 	}

@@ -16,8 +16,11 @@ func TestBeginAndEndAllocateNothing(t *testing.T) {
 		NoInject: []string{"pay.example", "10.0.0.0/8"}, IgnorePaths: []string{"/health*"},
 		IgnoreAgents:  []string{"kube-probe/*"},
 		XSourceHeader: "X-Source", XSourceValue: "v", TagHeaders: []string{"X-Tenant"}, TagCookies: []string{"exp"},
-		FoldPaths: []string{"/shop/[a-z]+=>/shop/{shop}"},
+		FoldPaths:    []string{"/shop/[a-z]+=>/shop/{shop}"},
+		Sampler:      mustRemote(t),
+		SamplerRules: []string{"GET /health*=never", "GET /slow=rate=1"},
 	}
+	RemoteOf(c.Sampler).Use(&Strategy{ByOperation: true, Default: always{}, DefaultRatio: 1, LowerBound: 1})
 	all := w3cLine + b3Line + multi + uberLine +
 		"tracestate: a=1\ntracestate: b=2\nX-Tenant: x\nCookie: a=b; exp=c\njaeger-debug-id: x\n"
 	for name, head := range map[string]string{

@@ -47,6 +47,30 @@ func BenchmarkInboundUnsampled(b *testing.B) {
 	benchmark(b, request(span.Server, typical+"b3: 0\n"), nil)
 }
 
+// BenchmarkSampler is the same request, sampled, and left out by each kind of sampler: what is left out must cost less.
+func BenchmarkSampler(b *testing.B) {
+	remote := mustRemote(b)
+	remote.Use(&Strategy{ByOperation: true, Default: never{}})
+	for _, c := range []struct {
+		name string
+		c    Config
+	}{
+		{"sampled", Config{}}, {"never", Config{Sampler: never{}}}, {"ratio=0", Config{Sampler: Ratio(0)}}, {"rate=0", Config{Sampler: Rate(0)}},
+		{"rule", Config{SamplerRules: []string{"GET /health*=never", "GET /api/*=never"}}}, {"remote by operation", Config{Sampler: remote}},
+	} {
+		t, r := newShared(b, c.c).NewTracer(), request(span.Server, typical)
+		a, e := new(Active), new(Edit)
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				e.Reset()
+				t.Begin(a, r, e)
+				t.End(a, 2)
+			}
+		})
+	}
+}
+
 func BenchmarkInboundAllFormats(b *testing.B) {
 	benchmark(b, request(span.Server, typical+w3cLine+b3Line+multi+uberLine+"tracestate: a=1\n"), nil)
 }
