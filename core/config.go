@@ -36,6 +36,8 @@ type Listen struct {
 
 // Config is what an Engine is made from.
 type Config struct {
+	// Heartbeat keeps a fail-open redirect to the transparent listener alive; without that listener it means nothing.
+	Heartbeat bool
 	// Loops is the number of event loops, at least 1.
 	Loops int
 	// Transparent is the address of the listener that redirected connections arrive at; "" = none.

@@ -23,6 +23,7 @@ type Engine struct {
 	now       func() time.Time // the wall clock
 	workers   []*worker
 	listeners []*listener
+	heart     *heart // nil without a heartbeat
 	upstreams []*upstream
 	ports     map[uint16]bool // cfg.HTTPPorts; nil = all
 
@@ -37,7 +38,6 @@ type Engine struct {
 	}
 
 	state  atomic.Int32
-	idle   chan struct{} // a loop's last session ended
 	cancel context.CancelFunc
 	names  sync.WaitGroup
 }
@@ -57,7 +57,7 @@ func New(cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{cfg: cfg, base: time.Now(), now: time.Now, idle: make(chan struct{}, 1)}
+	e := &Engine{cfg: cfg, base: time.Now(), now: time.Now}
 	for _, p := range cfg.HTTPPorts {
 		if e.ports == nil {
 			e.ports = make(map[uint16]bool)
@@ -84,6 +84,9 @@ func (e *Engine) build() error {
 	if e.cfg.Transparent != "" {
 		if err := e.listen("transparent", e.cfg.Transparent, span.Server, nil); err != nil {
 			return err
+		}
+		if e.cfg.Heartbeat {
+			e.heart = newHeart(e, e.listeners[0].addr.Port())
 		}
 	}
 	for _, x := range e.cfg.Explicit {
@@ -120,6 +123,9 @@ func (e *Engine) abandon() {
 		_ = w.loop.Stop()
 		_ = w.loop.Run() // closes the loop's descriptors
 	}
+	if e.heart != nil {
+		e.heart.close()
+	}
 }
 
 // Start looks up the upstreams' names, begins to accept, and returns. A name that does not resolve yet is logged and tried again.
@@ -139,6 +145,11 @@ func (e *Engine) Start() error {
 	for _, l := range e.listeners {
 		if err := l.w.loop.AddListener(l.fd, l); err != nil {
 			return fmt.Errorf("watch listener %s: %w", l.addr, err)
+		}
+	}
+	if e.heart != nil {
+		for i := range e.heart.beats {
+			e.heart.beats[i].start()
 		}
 	}
 	for _, w := range e.workers {
@@ -187,28 +198,6 @@ func (e *Engine) open() (n int64) {
 	return n
 }
 
-// noteIdle tells Drain that a loop's last session has ended.
-func (e *Engine) noteIdle() {
-	select {
-	case e.idle <- struct{}{}:
-	default:
-	}
-}
-
-// Drain makes Ready fail and waits until no session is left, or until ctx ends; connections are still accepted and relayed
-// meanwhile. It returns nil when nothing was open.
-func (e *Engine) Drain(ctx context.Context) error {
-	e.state.CompareAndSwap(stateRunning, stateDraining)
-	for e.open() > 0 {
-		select {
-		case <-e.idle:
-		case <-ctx.Done():
-			return fmt.Errorf("%d sessions open: %w", e.open(), ctx.Err())
-		}
-	}
-	return nil
-}
-
 // Close stops accepting, ends the sessions that are left (their open requests end as cut off by the shutdown) and the loops. All
 // spans are in the rings when it returns. A second call does nothing.
 func (e *Engine) Close() {
@@ -241,6 +230,9 @@ func (e *Engine) Close() {
 	}
 	for _, w := range e.workers {
 		<-w.done
+	}
+	if e.heart != nil {
+		e.heart.close()
 	}
 	e.state.Store(stateClosed)
 }

@@ -102,6 +102,9 @@ type session struct {
 	dialUntil int64         // monotonic ns
 	lastOut   int           // phaseEnding: unsent bytes when last looked
 
+	drainSeen  uint64 // while the engine drains: bytes received in all when last looked
+	drainSince int64  // and the monotonic time since which that has not changed
+
 	prevSession, nextSession *session // the worker's list of open sessions
 }
 

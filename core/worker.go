@@ -59,7 +59,10 @@ type worker struct {
 
 	stats Stats
 	load  atomic.Int64 // open sessions, read by whoever places a new one
-	done  chan struct{}
+	// listed is how many of them have come to the loop.
+	listed atomic.Int64
+	drain  drainer
+	done   chan struct{}
 }
 
 // newWorker makes a worker; run starts it.
@@ -69,7 +72,7 @@ func newWorker(e *Engine) (*worker, error) {
 		return nil, err
 	}
 	w := &worker{e: e, loop: l, scratch: make([]byte, readMax), done: make(chan struct{})}
-	w.again.w = w
+	w.again.w, w.drain.w = w, w
 	w.ring = ring.New[span.Record](e.cfg.RingSlots)
 	if !e.cfg.Disabled {
 		w.tracer = e.cfg.Trace.NewTracer()
@@ -198,6 +201,7 @@ func (w *worker) addSession(s *session) {
 		w.sessions.prevSession = s
 	}
 	w.sessions = s
+	w.listed.Add(1)
 	w.stats.Sessions[s.kind]++
 	w.stats.SessionsTotal[s.kind]++
 }
@@ -214,9 +218,8 @@ func (w *worker) forgetSession(s *session) {
 	}
 	w.stats.Sessions[s.kind]--
 	w.putSession(s)
-	if w.load.Add(-1) == 0 {
-		w.e.noteIdle()
-	}
+	w.listed.Add(-1)
+	w.load.Add(-1)
 }
 
 // snapshot returns the worker's counters. Loop goroutine only.

@@ -18,6 +18,9 @@ func (l *loader) check() error {
 	if c.Listen == "" && len(c.Explicit) == 0 {
 		return fmt.Errorf("--listen %q: want an address, or an --inbound or --outbound listener", off)
 	}
+	if c.Heartbeat && c.Listen == "" {
+		return fmt.Errorf("--heartbeat %q: want the transparent listener, --listen, which redirected connections arrive at", "true")
+	}
 	if (c.ExportCert == "") != (c.ExportKey == "") {
 		return fmt.Errorf("--export-cert %q, --export-key %q: want both or none", c.ExportCert, c.ExportKey)
 	}

@@ -66,6 +66,7 @@ type Config struct {
 	Metrics        string // "" = off
 	MetricsAnyPath bool   // the metrics listener answers metrics on any path
 	ProbePorts     []uint16
+	Heartbeat      bool
 	DrainTimeout   time.Duration
 	LogLevel       slog.Level
 	LogJSON        bool

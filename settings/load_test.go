@@ -99,7 +99,7 @@ func TestEverySettingHasEveryPlace(t *testing.T) {
 		"max-operations": "7", "tag-schema": "zipkin", "tag-header": "x", "tag-cookie": "x", "redact-query": "all", "trace-response-header": "x",
 		"compat":          "netramesh",
 		"x-source-header": "X-S", "x-source-value": "v", "admin": ":7", "metrics": ":8", "probe-ports": "80", "drain-timeout": "3s",
-		"log-level": "debug", "log-format": "json",
+		"heartbeat": "true", "log-level": "debug", "log-format": "json",
 	}
 	// Some settings are allowed together with another only.
 	partners := map[string][]string{

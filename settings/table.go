@@ -137,6 +137,12 @@ func operationRows() []Setting {
 			set:         each(parseRealPort, func(c *Config, v []uint16) { c.ProbePorts = v }),
 		},
 		{
+			Name: "heartbeat", Section: SectionOperation, form: boolean,
+			Help:    "keep a redirect of `spanwire intercept add --fail-open` alive",
+			Allowed: "true or false",
+			set:     one(parseSwitch, func(c *Config, v bool) { c.Heartbeat = v }),
+		},
+		{
 			Name: "drain-timeout", Section: SectionOperation, Value: "DURATION",
 			Help:    "how long sessions may go on after SIGTERM, the last flush included",
 			Allowed: "a duration from 0s to 24h, such as 20s",

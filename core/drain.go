@@ -1,0 +1,148 @@
+package core
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/spanwire/spanwire/core/loop"
+	"github.com/spanwire/spanwire/core/span"
+)
+
+const (
+	// drainStep is how often a draining loop looks at its sessions.
+	drainStep = 50 * time.Millisecond
+	// drainIdle is how long an inbound keep-alive connection has been between requests when a draining loop closes it: a client that is about
+	// to send the next one right after the response is let do so.
+	drainIdle = 250 * time.Millisecond
+	// drainQuiet is how long nothing has been in flight when a drain is over: an application that got its SIGTERM at the same moment is still
+	// telling others of its end by then.
+	drainQuiet = time.Second
+)
+
+// drainer looks at a worker's sessions while the engine drains. Its atomics are read by Drain; the rest is the loop's.
+type drainer struct {
+	w     *worker
+	timer loop.Timer
+	on    bool
+
+	inbound atomic.Int64 // open inbound sessions when last looked
+	busy    atomic.Int64 // monotonic ns when something was last seen in flight; 0 before the first look
+}
+
+// start begins to look, once. Loop goroutine only, as all but the atomics.
+func (d *drainer) start() {
+	if d.on {
+		return
+	}
+	d.on = true
+	d.busy.Store(d.w.loop.Now())
+	d.Expire()
+}
+
+// Expire looks at every session: closes the inbound ones that are idle between requests, and notes whether anything is in flight.
+func (d *drainer) Expire() {
+	w := d.w
+	now := w.loop.Now()
+	for s := w.sessions; s != nil; {
+		next := s.nextSession
+		moved := s.received[client] + s.received[server]
+		if s.drainSince == 0 || moved != s.drainSeen {
+			s.drainSeen, s.drainSince = moved, now
+		}
+		switch {
+		case s.inFlight() || s.opaque && s.drainSince == now:
+			d.busy.Store(now)
+		case s.kind == span.Server && s.betweenRequests() && now-s.drainSince > int64(drainIdle):
+			s.close(false, span.FailureShutdown)
+		}
+		s = next
+	}
+	d.inbound.Store(w.stats.Sessions[span.Server])
+	w.loop.SetTimer(&d.timer, drainStep, d)
+}
+
+// inFlight reports whether the session is dialling or ending, or holds a request, a part of one, or bytes that have not been taken.
+func (s *session) inFlight() bool {
+	if s.phase != phaseRelaying || s.exchanges.head != nil {
+		return true
+	}
+	for i := range s.flows {
+		if f := &s.flows[i]; len(f.pending) > 0 || len(f.kept) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// betweenRequests reports whether an idle session can be closed without cutting anything off: its protocol is one whose requests are seen, or
+// nothing has come yet, and nothing waits to be read.
+func (s *session) betweenRequests() bool {
+	if s.opaque || s.stream == nil && s.received != [2]uint64{} {
+		return false
+	}
+	for i := range s.socks {
+		if n, err := unix.IoctlGetInt(int(s.socks[i].fd), unix.TIOCINQ); err != nil || n > 0 || s.socks[i].readable {
+			return false
+		}
+	}
+	return true
+}
+
+// Drain makes Ready fail and waits, or until ctx ends; connections are accepted and relayed all the while, outbound ones too, for an
+// application that is ending still makes calls. It is over when the inbound sessions have ended (those that are idle between requests
+// are closed) and nothing has been in flight for drainQuiet; outbound connections that only idle are not waited for. With a heartbeat it
+// lets new connections find their way past first. It returns nil when it was over before ctx ended, or when no session is open then.
+func (e *Engine) Drain(ctx context.Context) error {
+	if !e.state.CompareAndSwap(stateRunning, stateDraining) && e.state.Load() != stateDraining {
+		return nil // not started, or closed
+	}
+	for _, w := range e.workers {
+		_ = w.loop.Post(w.drain.start)
+	}
+	tick := time.NewTicker(drainStep)
+	defer tick.Stop()
+	var retired time.Time // when the last heartbeat was sent
+	for {
+		over := e.quiet()
+		if e.heart != nil && retired.IsZero() && (over || deadlineNear(ctx)) {
+			retired = time.Now()
+			e.heart.stop()
+		}
+		if over && (e.heart == nil || time.Since(retired) > heartbeatLife) {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			if n := e.open(); n > 0 {
+				return fmt.Errorf("%d sessions open: %w", n, ctx.Err())
+			}
+			return nil
+		}
+	}
+}
+
+// deadlineNear reports whether what is left of ctx is just enough for connections to find their way past a sidecar without heartbeat. One that
+// has ended already asks for no end of the heartbeat: it begins a drain that another one waits for.
+func deadlineNear(ctx context.Context) bool {
+	deadline, ok := ctx.Deadline()
+	return ok && ctx.Err() == nil && time.Until(deadline) < heartbeatLife
+}
+
+// quiet reports whether no inbound session is open and nothing has been in flight on any loop for drainQuiet.
+func (e *Engine) quiet() bool {
+	now := int64(time.Since(e.base))
+	var listed int64
+	for _, w := range e.workers {
+		busy := w.drain.busy.Load()
+		if busy == 0 || now-busy < int64(drainQuiet) || w.drain.inbound.Load() > 0 {
+			return false
+		}
+		listed += w.listed.Load()
+	}
+	return e.open() == listed // else one is on its way to its loop
+}
