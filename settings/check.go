@@ -38,7 +38,7 @@ func (l *loader) check() error {
 		// Credentials for an OTLP collector are not for others.
 		c.OTLPHeaders, c.ExportHeaders = c.ExportHeaders, nil
 	}
-	c.MetricsAnyPath = l.originOf("metrics") == "NETRA_PROMETHEUS_PORT"
+	c.MetricsAnyPath = c.Netramesh || l.originOf("metrics") == "NETRA_PROMETHEUS_PORT"
 	l.warnUnsupported()
 	return l.checkNetra()
 }

@@ -64,7 +64,7 @@ type Config struct {
 
 	Admin          string // "" = off
 	Metrics        string // "" = off
-	MetricsAnyPath bool   // the metrics listener answers metrics on any path
+	MetricsAnyPath bool   // the metrics listener answers metrics on any path, as Netramesh's does
 	ProbePorts     []uint16
 	Heartbeat      bool
 	DrainTimeout   time.Duration
