@@ -13,9 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	errorx "github.com/panjf2000/gnet/v2/pkg/errors"
 	"github.com/panjf2000/gnet/v2/pkg/netpoll"
-	"github.com/panjf2000/gnet/v2/pkg/queue"
 	"golang.org/x/sys/unix"
 )
 
@@ -43,34 +41,51 @@ type Handler interface {
 // Loop is one event loop.
 type Loop struct {
 	poller   *netpoll.Poller
+	waiter   waiter
 	handlers []Handler // by descriptor
 	timers   timers
+	posts    posts
 	now      int64 // monotonic ns; read at most once for each wake-up of a handler
 	stale    bool  // now is of an earlier wake-up
 	base     time.Time
 	stopped  atomic.Bool
 }
 
-// New makes a loop; it holds three descriptors until Run ends. base is where its clock starts, the same for all loops of a process.
+// New makes a loop; it holds four descriptors until Run ends. base is where its clock starts, the same for all loops of a process.
 func New(base time.Time) (*Loop, error) {
 	p, err := netpoll.OpenPoller()
 	if err != nil {
 		return nil, fmt.Errorf("open poller: %w", err)
 	}
 	l := &Loop{poller: p, base: base}
+	l.waiter.epoll = descriptorOf(p)
+	l.timers.loop, l.posts.loop = l, l
 	if err := l.timers.open(); err != nil {
 		_ = p.Close()
 		return nil, fmt.Errorf("open timer: %w", err)
 	}
-	l.put(l.timers.fd, &l.timers)
-	l.timers.loop = l
-	if err := p.AddRead(&netpoll.PollAttachment{FD: l.timers.fd}, true); err != nil {
-		_ = p.Close()
-		_ = unix.Close(l.timers.fd)
-		return nil, fmt.Errorf("watch timer: %w", err)
+	if err := l.posts.open(); err != nil {
+		_, _ = unix.Close(l.timers.fd), p.Close()
+		return nil, fmt.Errorf("open eventfd: %w", err)
+	}
+	if err := errors.Join(l.addOwn(l.timers.fd, &l.timers), l.addOwn(l.posts.fd, &l.posts)); err != nil {
+		l.closeOwn()
+		return nil, fmt.Errorf("watch timer and eventfd: %w", err)
 	}
 	l.tick()
 	return l, nil
+}
+
+// addOwn watches a descriptor of the loop itself.
+func (l *Loop) addOwn(fd int, h Handler) error {
+	l.put(fd, h)
+	return l.poller.AddRead(&netpoll.PollAttachment{FD: fd}, true)
+}
+
+// closeOwn closes the descriptors of the loop itself.
+func (l *Loop) closeOwn() {
+	l.posts.close()
+	_, _ = unix.Close(l.timers.fd), l.poller.Close()
 }
 
 // Now is the monotonic time in ns since the base. It is read when the running handler, timer or posted function first asks, and
@@ -114,21 +129,11 @@ func (l *Loop) Pause(fd int) error {
 // Forget drops the handler of a descriptor that is about to be closed; closing takes it out of epoll.
 func (l *Loop) Forget(fd int) { l.handlers[fd] = nil }
 
-// Post has fn run on the loop, soon. It may be called by any goroutine, the loop's own included; but a function that posts itself keeps
-// the loop from its sockets (set a timer instead). One that is posted while the loop ends may not run.
+// Post has fn run on the loop, soon. It may be called by any goroutine, the loop's own included; what a posted function posts comes in
+// the next round. One that is posted while the loop ends may not run.
 func (l *Loop) Post(fn func()) error {
-	if l.stopped.Load() {
+	if l.stopped.Load() || !l.posts.add(fn) {
 		return ErrStopped
-	}
-	return l.poller.Trigger(queue.HighPriority, l.run, fn)
-}
-
-// run executes one posted function.
-func (l *Loop) run(param any) error {
-	l.tick()
-	param.(func())()
-	if l.stopped.Load() {
-		return errorx.ErrEngineShutdown
 	}
 	return nil
 }
@@ -140,24 +145,34 @@ func (l *Loop) Stop() error {
 
 // Run handles events until Stop, then closes the loop's own descriptors.
 func (l *Loop) Run() error {
-	err := l.poller.Polling(l.dispatch)
+	err := l.poll()
 	l.stopped.Store(true)
-	_ = unix.Close(l.timers.fd)
-	if cerr := l.poller.Close(); err == nil || errors.Is(err, errorx.ErrEngineShutdown) {
-		err = cerr
-	}
+	l.closeOwn()
 	return err
 }
 
-// dispatch is the poller's callback.
-func (l *Loop) dispatch(fd int, ev netpoll.IOEvent, _ netpoll.IOFlags) error {
+// poll waits and dispatches until the loop is stopped.
+func (l *Loop) poll() error {
+	for !l.stopped.Load() {
+		events, err := l.waiter.wait()
+		if err != nil {
+			return fmt.Errorf("epoll_wait: %w", err)
+		}
+		for i := range events {
+			l.dispatch(int(events[i].Fd), events[i].Events)
+		}
+	}
+	return nil
+}
+
+// dispatch wakes the handler of fd.
+func (l *Loop) dispatch(fd int, ev Events) {
 	if uint(fd) < uint(len(l.handlers)) {
 		if h := l.handlers[fd]; h != nil {
 			l.tick()
 			h.Ready(ev)
 		}
 	}
-	return nil
 }
 
 // put stores the handler of fd.
