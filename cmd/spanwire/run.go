@@ -172,7 +172,8 @@ func (s *sidecar) wait(signals <-chan os.Signal) error {
 	}
 }
 
-// flushShare is how long the last flush may take when the drain timeout allows; what an orchestrator grants after it is short.
+// flushShare is how long the last flush may take when the drain timeout allows: time for a few attempts, and not for a collector that is
+// gone to hold up the end of a process whose sessions have ended.
 const flushShare = 3 * time.Second
 
 // end drains, closes and flushes, all within the drain timeout.
@@ -183,6 +184,9 @@ func (s *sidecar) end() {
 	defer cancel()
 	if err := s.engine.Drain(sessions); err != nil {
 		s.log.Warn("drain timeout", "error", err)
+	}
+	if soon := time.Now().Add(flushShare); soon.Before(deadline) {
+		deadline = soon
 	}
 	flush, cancel := context.WithDeadline(context.Background(), deadline)
 	defer cancel()

@@ -90,8 +90,10 @@ func TestSpansAreFlushedAtTheEnd(t *testing.T) {
 	}
 }
 
+// TestDroppedSpansAreInTheExitLine ends beside a collector that is gone: what it does not get is told, and it is not waited for until the
+// drain timeout.
 func TestDroppedSpansAreInTheExitLine(t *testing.T) {
-	p := beside(t, application(t), "--zipkin-endpoint", "http://"+closedPort(t), "--drain-timeout", "1s")
+	p := beside(t, application(t), "--zipkin-endpoint", "http://"+closedPort(t), "--drain-timeout", "1h")
 	p.get(p.inbound, "/x")
 	p.signal(syscall.SIGTERM)
 	p.exit(0)
