@@ -352,6 +352,39 @@ func TestNameThatFailsAndHeals(t *testing.T) {
 	})
 }
 
+// A name that moves while the old address still answers, as a Service's does: without the ticker of keepResolved it would be called at the
+// old one for ever.
+func TestNameIsLookedUpAgain(t *testing.T) {
+	t.Parallel()
+	before := newBackend(t)
+	_, port, _ := net.SplitHostPort(before.addr)
+	after, err := net.Listen("tcp", "127.0.0.2:"+port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = after.Close() }()
+	names.set("moves.test", "127.0.0.1")
+	_, addr := startWith(t, Config{Explicit: []Listen{{Addr: "127.0.0.1:0", Upstream: "moves.test:" + port}}}, func(e *Engine) {
+		if e.resolveEvery != 30*time.Second {
+			t.Errorf("names are looked up every %v", e.resolveEvery)
+		}
+		e.resolveEvery = 50 * time.Millisecond
+	})
+	dial(t, addr)
+	before.accept()
+	names.set("moves.test", "127.0.0.2")
+	eventually(t, "a connection to the new address", func() bool {
+		_ = dial(t, addr).Close()
+		_ = after.(*net.TCPListener).SetDeadline(time.Now().Add(50 * time.Millisecond))
+		s, err := after.Accept()
+		if err != nil {
+			return false
+		}
+		_ = s.Close()
+		return true
+	})
+}
+
 // A listener whose upstream is itself would call itself until the descriptors are gone.
 func TestSelfAsUpstream(t *testing.T) {
 	port := freePort(t)

@@ -29,6 +29,8 @@ type Engine struct {
 
 	// placeOn overrides the choice of a loop; nil but in tests.
 	placeOn func(kind span.Kind) int
+	// resolveEvery is the constant of its name; tests shorten it.
+	resolveEvery time.Duration
 
 	throttles struct{ accept, refuse, dial, resolve Throttle }
 
@@ -57,7 +59,7 @@ func New(cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{cfg: cfg, base: time.Now(), now: time.Now}
+	e := &Engine{cfg: cfg, base: time.Now(), now: time.Now, resolveEvery: resolveEvery}
 	for _, p := range cfg.HTTPPorts {
 		if e.ports == nil {
 			e.ports = make(map[uint16]bool)
@@ -140,7 +142,7 @@ func (e *Engine) Start() error {
 			continue
 		}
 		_ = u.resolve(ctx) // keepResolved tries again, and says so
-		e.names.Go(func() { u.keepResolved(ctx, e.cfg.Log, &e.throttles.resolve) })
+		e.names.Go(func() { u.keepResolved(ctx, e.resolveEvery, e.cfg.Log, &e.throttles.resolve) })
 	}
 	for _, l := range e.listeners {
 		if err := l.w.loop.AddListener(l.fd, l); err != nil {

@@ -112,9 +112,9 @@ func (u *upstream) resolve(ctx context.Context) error {
 	return nil
 }
 
-// keepResolved is the goroutine that looks the name up until ctx ends.
-func (u *upstream) keepResolved(ctx context.Context, log *slog.Logger, t *Throttle) {
-	tick := time.NewTicker(resolveEvery)
+// keepResolved is the goroutine that looks the name up, each time the period is over or a dial has failed, until ctx ends.
+func (u *upstream) keepResolved(ctx context.Context, every time.Duration, log *slog.Logger, t *Throttle) {
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		if err := u.resolve(ctx); err != nil && ctx.Err() == nil {
