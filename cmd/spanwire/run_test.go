@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -28,6 +29,22 @@ func application(t *testing.T) string {
 	}))
 	t.Cleanup(s.Close)
 	return s.Listener.Addr().String()
+}
+
+// patient is an application that answers what is asked for at /wait when release is called, everything else at once.
+func patient(t *testing.T) (addr string, release func()) {
+	t.Helper()
+	gate := make(chan struct{})
+	release = sync.OnceFunc(func() { close(gate) })
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/wait" {
+			<-gate
+		}
+		fmt.Fprint(w, "done")
+	}))
+	t.Cleanup(s.Close) // waits for its handlers
+	t.Cleanup(release)
+	return s.Listener.Addr().String(), release
 }
 
 // collector is a Zipkin that counts spans.
@@ -124,9 +141,21 @@ func hold(t *testing.T, addr string) *keepAlive {
 // ask sends a request and returns the status.
 func (k *keepAlive) ask(t *testing.T) int {
 	t.Helper()
-	if _, err := io.WriteString(k, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+	k.send(t, "/")
+	return k.status(t)
+}
+
+// send sends a request.
+func (k *keepAlive) send(t *testing.T, path string) {
+	t.Helper()
+	if _, err := io.WriteString(k, "GET "+path+" HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// status reads an answer and returns its status.
+func (k *keepAlive) status(t *testing.T) int {
+	t.Helper()
 	res, err := http.ReadResponse(k.r, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -137,10 +166,19 @@ func (k *keepAlive) ask(t *testing.T) int {
 	return res.StatusCode
 }
 
-func TestDrainRelaysUntilSessionsEnd(t *testing.T) {
-	p := beside(t, application(t), "--exporter", "none", "--drain-timeout", "1h")
-	k := hold(t, p.inbound)
+// inFlight starts a sidecar with a request under way, which the application answers when release is called.
+func inFlight(t *testing.T, drainTimeout string) (p *process, k *keepAlive, release func()) {
+	t.Helper()
+	app, release := patient(t)
+	p = beside(t, app, "--exporter", "none", "--drain-timeout", drainTimeout)
+	k = hold(t, p.inbound)
 	k.ask(t)
+	k.send(t, "/wait")
+	return p, k, release
+}
+
+func TestDrainRelaysUntilSessionsEnd(t *testing.T) {
+	p, k, release := inFlight(t, "1h")
 	p.signal(syscall.SIGTERM)
 	p.await("it to be not ready", func() bool {
 		status, body := p.get(p.admin, "/readyz")
@@ -150,20 +188,19 @@ func TestDrainRelaysUntilSessionsEnd(t *testing.T) {
 	if status, _ := p.get(p.admin, "/healthz"); status != 200 {
 		t.Errorf("healthz while draining: %d", status)
 	}
-	if status := k.ask(t); status != 200 {
-		t.Errorf("open session while draining: %d", status)
-	}
 	if status, _ := p.get(p.inbound, "/"); status != 200 {
 		t.Errorf("new session while draining: %d", status)
+	}
+	release()
+	if status := k.status(t); status != 200 {
+		t.Errorf("open session while draining: %d", status)
 	}
 	k.Close()
 	p.exit(0)
 }
 
 func TestDrainTimeoutEndsSessions(t *testing.T) {
-	p := beside(t, application(t), "--exporter", "none", "--drain-timeout", "200ms")
-	k := hold(t, p.inbound)
-	k.ask(t)
+	p, k, _ := inFlight(t, "200ms")
 	p.signal(syscall.SIGTERM)
 	p.exit(0)
 	if !strings.Contains(p.log.String(), `msg="drain timeout"`) {
@@ -175,9 +212,7 @@ func TestDrainTimeoutEndsSessions(t *testing.T) {
 }
 
 func TestSecondSignalEndsAtOnce(t *testing.T) {
-	p := beside(t, application(t), "--exporter", "none", "--drain-timeout", "1h")
-	k := hold(t, p.inbound)
-	k.ask(t)
+	p, _, _ := inFlight(t, "1h")
 	p.signal(syscall.SIGTERM)
 	p.awaitLog("draining")
 	p.signal(syscall.SIGHUP) // does not count
@@ -192,15 +227,14 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 // TestSignalBehindQuitIsTheFirst: a finished job asks the sidecar to end, and the orchestrator's SIGTERM follows. It must not cut off what
 // is still relayed, nor lose the spans.
 func TestSignalBehindQuitIsTheFirst(t *testing.T) {
-	p := beside(t, application(t), "--exporter", "none", "--drain-timeout", "1h")
-	k := hold(t, p.inbound)
-	k.ask(t)
+	p, k, release := inFlight(t, "1h")
 	p.request("POST", p.admin, "/quitquitquit", "")
 	p.awaitLog("cause=quitquitquit")
 	p.signal(syscall.SIGTERM)
 	p.awaitLog("draining already")
-	if status := k.ask(t); status != 200 {
-		t.Errorf("open session behind the signal: %d", status)
+	release()
+	if status := k.status(t); status != 200 {
+		t.Errorf("request in flight behind the signal: %d", status)
 	}
 	k.Close()
 	p.exit(0)
