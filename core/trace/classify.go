@@ -1,6 +1,9 @@
 package trace
 
-import "bytes"
+import (
+	"bytes"
+	"net/netip"
+)
 
 func isDigit(c byte) bool  { return '0' <= c && c <= '9' }
 func isLetter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }
@@ -55,7 +58,7 @@ func isUUID(v []byte) bool {
 	return true
 }
 
-// isDate: YYYY-MM-DD or YYYY-MM, perhaps with a time behind T (RFC 3339 §5.6), colons escaped or not.
+// isDate: YYYY-MM-DD or YYYY-MM, perhaps with a time behind T, an underscore or a space (RFC 3339 §5.6), colons and space escaped or not.
 func isDate(v []byte) bool {
 	if len(v) < 7 || !all(v[:4], isDigit) || v[0] != '1' && v[0] != '2' || v[4] != '-' || !between(v[5:7], 1, 12) {
 		return false
@@ -66,7 +69,16 @@ func isDate(v []byte) bool {
 	if len(v) < 10 || v[7] != '-' || !between(v[8:10], 1, 31) {
 		return false
 	}
-	return len(v) == 10 || v[10]|0x20 == 't' && len(v) > 11 && isDigit(v[11])
+	if len(v) == 10 {
+		return true
+	}
+	time := v[11:]
+	if v[10] == '%' && bytes.HasPrefix(time, escapedSpace) {
+		time = time[len(escapedSpace):]
+	} else if v[10]|0x20 != 't' && v[10] != '_' && v[10] != ' ' && v[10] != '+' {
+		return false
+	}
+	return len(time) > 0 && isDigit(time[0]) && bytes.IndexByte(time, '.') != len(time)-4 // no file name
 }
 
 // between reports whether two digits stand for lo to hi.
@@ -107,62 +119,97 @@ func isEmail(v []byte) bool {
 	}
 	domain := v[at+n:]
 	d := bytes.LastIndexByte(domain, '.')
+	if d == 2 && isDigit(domain[0]) && domain[1] == 'x' {
+		return false // "logo@2x.png"
+	}
 	return at > 0 && d > 0 && d < len(domain)-2 && all(domain[d+1:], isLetter)
 }
 
-var escapedAt = []byte("%40")
+var (
+	escapedAt    = []byte("%40")
+	escapedSpace = []byte("20")
+)
 
-// minHex is how many hexadecimal digits make an identifier: a short git hash has seven, but so have words like "defaced".
+// isMAC: six pairs of hexadecimal digits with colons or dashes between them.
+func isMAC(v []byte) bool {
+	if len(v) != 17 || v[2] != ':' && v[2] != '-' {
+		return false
+	}
+	for i, c := range v {
+		if i%3 == 2 && c != v[2] || i%3 != 2 && !isHexDigit(c) {
+			return false
+		}
+	}
+	return true
+}
+
+// minIPv6Colons tells addresses from other text with colons in it, which is not worth a parser's look.
+const minIPv6Colons = 2
+
+// isIPv6: an address as RFC 4291 §2.2 writes it.
+func isIPv6(v []byte) bool {
+	if len(v) > len("ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255") || bytes.Count(v, colon) < minIPv6Colons {
+		return false
+	}
+	a, err := netip.ParseAddr(string(v))
+	return err == nil && a.Is6()
+}
+
+// minSpacedDigits is how many digits make an identifier when marks stand between them: a period of two years has eight.
+const minSpacedDigits = 9
+
+// isSpacedNumber: digits with marks between them, as telephone numbers, coordinates and times have.
+func isSpacedNumber(v []byte) bool {
+	digits := 0
+	for _, c := range v {
+		switch {
+		case isDigit(c):
+			digits++
+		case bytes.IndexByte(numberMarks, c) < 0:
+			return false
+		}
+	}
+	return digits >= minSpacedDigits
+}
+
+var numberMarks = []byte("-+.,:_~")
+
+// isJWT: a JSON Web Token, three parts in base64url of which the first begins with {" (RFC 7519 §3).
+func isJWT(v []byte) bool {
+	if len(v) < 30 || !bytes.HasPrefix(v, jwtStart) || bytes.Count(v, dot) != 2 {
+		return false
+	}
+	return all(v, func(c byte) bool { return isDigit(c) || isLetter(c) || c == '-' || c == '_' || c == '.' })
+}
+
+var jwtStart = []byte("eyJ")
+
+// minHex is how many hexadecimal digits make an identifier. A short git hash has one less; it must look more like one.
 const minHex = 8
 
-// isHex: hexadecimal digits with at least one decimal digit among them, so that words are not taken for
-// numbers; perhaps 0x in front.
+// isHex: hexadecimal digits with decimal digits among them, so that words are not taken for numbers, nor a word with a year behind
+// it; perhaps 0x in front.
 func isHex(v []byte) bool {
 	if len(v) > 2 && v[0] == '0' && v[1]|0x20 == 'x' {
 		return all(v[2:], isHexDigit)
 	}
-	return len(v) >= minHex && all(v, isHexDigit) && hasDigit(v)
-}
-
-// minRandom is the length from which text that looks random is an identifier.
-const minRandom = 12
-
-// isRandom: letters, digits, dashes and underscores (base64url, base58, base32, nanoid, …) that change between lower case, upper
-// case and digits as words do not. CamelCase and slugs with a number change seldom; random text changes about every second
-// character.
-func isRandom(v []byte) bool {
-	if len(v) < minRandom {
+	if len(v) < minHex-1 || !all(v, isHexDigit) {
 		return false
 	}
-	changes, digits, marks := 0, 0, 0
-	last := byte(0)
+	digits, changes := 0, 0
 	for i, c := range v {
-		class := byte(0)
-		switch {
-		case isDigit(c):
-			class = 'd'
+		if isDigit(c) {
 			digits++
-		case 'a' <= c && c <= 'z':
-			class = 'l'
-		case 'A' <= c && c <= 'Z':
-			class = 'u'
-		case c == '-' || c == '_':
-			marks++
-			class = 0
-		case c == '=' && i >= len(v)-2:
-			class = last
-		default:
-			return false
 		}
-		// A capital before a small letter is how words begin.
-		if class != 0 && last != 0 && class != last && !(last == 'u' && class == 'l') {
+		if i > 0 && isDigit(c) != isDigit(v[i-1]) {
 			changes++
 		}
-		last = class
 	}
-	if marks > 0 {
-		// Slugs have marks between words; base64url has few, and much else.
-		return len(v) >= 20 && marks*8 <= len(v) && changes*5 >= len(v) && digits > 0
+	if len(v) < minHex {
+		return digits >= 2 && changes >= 2 // "feb2024" has one change
 	}
-	return changes*5 >= len(v) && changes >= 3 && (digits > 0 || changes*4 >= len(v) && len(v) >= 16)
+	if n := len(v) - 4; changes == 1 && digits == 4 && isDigit(v[n]) && (v[n] == '1' && v[n+1] == '9' || v[n] == '2' && v[n+1] == '0') {
+		return false // "decade1990"
+	}
+	return digits > 0 && digits < len(v)
 }

@@ -70,8 +70,11 @@ func appendSegment(dst, seg []byte) []byte {
 		return append(dst, name...)
 	}
 	// What a rule has put in stays, too ("{v2}").
-	if !hasDigit(seg) || seg[0] == '{' {
+	if len(seg) == 0 || seg[0] == '{' || !hasDigit(seg) && len(seg) < minRandomLetters {
 		return append(dst, seg...)
+	}
+	if n := isTicket(seg); n > 0 {
+		return append(append(dst, seg[:n]...), "{id}"...)
 	}
 	return appendParts(dst, seg)
 }
@@ -86,51 +89,119 @@ func classify(seg []byte) string {
 		return "{uuid}"
 	case isDate(seg):
 		return "{date}"
-	case isIPv4(seg):
+	case isIPv4(seg), isIPv6(seg):
 		return "{ip}"
+	case isMAC(seg):
+		return "{mac}"
+	case isSpacedNumber(seg):
+		return "{id}"
 	case isEmail(seg):
 		return "{email}"
 	case isHex(seg):
 		return "{hex}"
-	case isRandom(seg):
+	case isRandom(seg), isJWT(seg):
 		return "{token}"
 	}
 	return ""
 }
 
+// isTicket returns the length of the prefix of a segment such as PROJ-1234, dash included; 0 for others.
+func isTicket(v []byte) int {
+	i := bytes.IndexByte(v, '-')
+	const least = 3 // digits; UTF-8 and MP-3 are names
+	if i < 2 || i > 10 || len(v)-i-1 < least || !all(v[:i], func(c byte) bool { return 'A' <= c && c <= 'Z' }) || !all(v[i+1:], isDigit) {
+		return 0
+	}
+	return i + 1
+}
+
 // minLongDigits is how many digits in a row make an identifier within other text: a year has four.
 const minLongDigits = 5
 
-// appendParts folds within a segment: parts between dots, dashes, underscores and the like are looked at on their own
-// ("12345.png", "app.3f2a9c1b.js", "order-12345", "cus_NffrFeUfNV2Hib"). Short numbers stay: they are versions, years and sizes,
-// unless they are a whole file name.
+// partMarks separate the parts of a segment that is no identifier as a whole. Dashes and underscores separate, too, but also stand within
+// parts, as in base64url.
+const partMarks = ".~:,=@+!()'"
+
+// appendParts folds within a segment: parts between marks are looked at on their own ("12345.png", "app.3f2a9c1b.js",
+// "cus_NffrFeUfNV2Hib", "Users(42)"). Short numbers stay: they are versions, years and sizes, unless they are a whole file name or
+// key.
 func appendParts(dst, seg []byte) []byte {
-	for first := true; ; first = false {
-		i := bytes.IndexAny(seg, ".-_~:,=@+!")
-		part := seg
+	for before := byte(0); ; {
+		if name, n := prefix(seg); n > 0 {
+			dst, seg = append(dst, name...), seg[n:]
+		}
+		i := bytes.IndexAny(seg, partMarks)
+		part, after := seg, byte(0)
 		if i >= 0 {
-			part = seg[:i]
+			part, after = seg[:i], seg[i]
 		}
 		switch {
 		case isHex(part):
 			dst = append(dst, "{hex}"...)
 		case isRandom(part):
 			dst = append(dst, "{token}"...)
-		case first && i >= 0 && seg[i] == '.' && isNumber(part) && !digitAfter(seg[i:]):
+		case isNumber(part) && (before == 0 && after == '.' && !digitAfter(seg[i:]) || isKey(before, after)):
 			dst = append(dst, "{id}"...)
 		default:
-			dst = appendDigits(dst, part)
+			dst = appendWords(dst, part)
 		}
 		if i < 0 {
 			return dst
 		}
-		dst = append(dst, seg[i])
+		dst, before = append(dst, after), after
 		seg = seg[i+1:]
 	}
 }
 
+// prefix returns what to call the identifier that v begins with, and its length, for those that have marks of their own in them; 0: none.
+func prefix(v []byte) (name string, n int) {
+	switch {
+	case len(v) >= uuidBytes && isUUID(v[:uuidBytes]) && !goesOn(v[uuidBytes:]):
+		return "{uuid}", uuidBytes
+	case len(v) >= len("2006-01-02") && isDate(v[:len("2006-01-02")]) && !goesOn(v[len("2006-01-02"):]):
+		return "{date}", len("2006-01-02")
+	}
+	return "", 0
+}
+
+// goesOn reports whether v goes on with a letter or a digit.
+func goesOn(v []byte) bool { return len(v) > 0 && (isDigit(v[0]) || isLetter(v[0])) }
+
+// isKey reports whether the marks around a number are those of a key: Users(42), id=42.
+func isKey(before, after byte) bool {
+	return (before == '(' || before == '=') && (after == 0 || after == ')' || after == ',')
+}
+
 // digitAfter reports whether a digit follows the separator that seg begins with.
 func digitAfter(seg []byte) bool { return len(seg) > 1 && isDigit(seg[1]) }
+
+// appendWords appends a part, folding between its dashes and underscores.
+func appendWords(dst, part []byte) []byte {
+	for behind := false; ; { // behind: only small letters, and an underscore, have been before
+		if name, n := prefix(part); n > 0 {
+			dst, part = append(dst, name...), part[n:]
+		}
+		i := bytes.IndexAny(part, "-_")
+		word := part
+		if i >= 0 {
+			word = part[:i]
+		}
+		switch {
+		case isHex(word):
+			dst = append(dst, "{hex}"...)
+		case isRandom(word), behind && isPrefixed(word):
+			dst = append(dst, "{token}"...)
+		default:
+			dst = appendDigits(dst, word)
+		}
+		if i < 0 {
+			return dst
+		}
+		behind = part[i] == '_' && len(word) > 1 && all(word, func(c byte) bool { return 'a' <= c && c <= 'z' })
+		dst = append(dst, part[i])
+		part = part[i+1:]
+	}
+}
 
 // appendDigits appends part with each long row of digits folded.
 func appendDigits(dst, part []byte) []byte {

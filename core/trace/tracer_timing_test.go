@@ -112,6 +112,7 @@ func BenchmarkFold(b *testing.B) {
 		{"ids", "/api/v1/users/550e8400-e29b-41d4-a716-446655440000/orders/12345", nil},
 		{"20 rules", "/service19/shops/berlin/orders/12345", rules},
 		{"64 KiB", strings.Repeat("/ab-12345_Xy9", 5000), nil},
+		{"64 KiB, slow for a matcher that backtracks", "/" + strings.Repeat("a", 64<<10), []string{"^/(a|aa)+$=>/x", "(a+a+)+b"}},
 		{"64 KiB and 20 rules", strings.Repeat("/service1/aaaa", 5000), rules},
 	} {
 		s := newShared(b, Config{FoldPaths: c.rules})
