@@ -163,8 +163,11 @@ func otelRemoteText(e *environment) string {
 // jaegerInitial: the parameter of jaeger-client-go's remote sampler is the ratio until the first answer. Unlike there, all is sampled
 // without one.
 func jaegerInitial(e *environment) ([]string, string, error) {
-	v := e.get(jaegerSamplerParam)
-	if v == "" || e.get(jaegerSamplerType) != "remote" {
+	v, kind := e.get(jaegerSamplerParam), e.get(jaegerSamplerType)
+	if kind == "" && (e.get(jaegerSamplerEndpoint) != "" || e.get(jaegerSamplerManager) != "") {
+		kind = "remote" // as jaegerSampler has it
+	}
+	if v == "" || kind != "remote" {
 		return nil, jaegerSamplerParam, nil
 	}
 	return []string{"ratio=" + v}, jaegerSamplerParam, nil

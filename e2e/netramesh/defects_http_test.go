@@ -15,18 +15,25 @@ import (
 func TestDefect01EightKeepAliveClientsRun(t *testing.T) {
 	app, _ := answering(t, ok)
 	s := beside(t, nil, app, app, "SPANWIRE_LOOPS=2")
-	const clients, requests = 8, 500
+	// Requests come in batches, so that both loops are busy all the time.
+	const clients, batches, batch = 8, 100, 32
 	var wg sync.WaitGroup
 	for i := range clients {
 		wg.Go(func() {
 			in, out := dial(t, s.inbound), dial(t, s.outbound)
-			for j := range requests {
+			for j := range batches {
+				var requests strings.Builder
+				for k := range batch {
+					fmt.Fprintf(&requests, "GET /%d HTTP/1.1\r\nHost: a\r\nX-Request-Id: r-%d-%d\r\n\r\n", k, i, j*batch+k)
+				}
 				for _, c := range []*conn{in, out} {
-					if _, err := fmt.Fprintf(c, "GET /%d HTTP/1.1\r\nHost: a\r\nX-Request-Id: r-%d-%d\r\n\r\n", j, i, j%50); err != nil {
+					if _, err := io.WriteString(c, requests.String()); err != nil {
 						t.Error(err)
 						return
 					}
-					if b := make([]byte, len(ok)); !readFull(t, c, b) || string(b) != ok {
+				}
+				for _, c := range []*conn{in, out} {
+					if b := make([]byte, batch*len(ok)); !readFull(t, c, b) || string(b) != strings.Repeat(ok, batch) {
 						return
 					}
 				}
@@ -35,7 +42,7 @@ func TestDefect01EightKeepAliveClientsRun(t *testing.T) {
 	}
 	wg.Wait()
 	for _, side := range []string{"inbound", "outbound"} {
-		s.awaitMetric(`spanwire_requests_total{side="`+side+`",status_class="2xx"}`, clients*requests)
+		s.awaitMetric(`spanwire_requests_total{side="`+side+`",status_class="2xx"}`, clients*batches*batch)
 	}
 }
 

@@ -174,3 +174,39 @@ func TestRowJaegerReporter(t *testing.T) {
 	refusesToStart(t, []string{"JAEGER_REPORTER_FLUSH_INTERVAL=1"}, "JAEGER_REPORTER_FLUSH_INTERVAL", `"1"`)
 	refusesToStart(t, []string{"JAEGER_REPORTER_MAX_QUEUE_SIZE=many"}, "JAEGER_REPORTER_MAX_QUEUE_SIZE", `"many"`)
 }
+
+func TestRowJaegerRemoteSampler(t *testing.T) {
+	app, heads := answering(t, ok)
+	for name, env := range map[string][]string{
+		"type and manager": {"JAEGER_SAMPLER_TYPE=remote", "JAEGER_SAMPLER_PARAM=0"},
+		"manager alone":    {"JAEGER_SAMPLER_PARAM=0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			asked := make(chan string, 100)
+			answer := make(chan string)
+			manager := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				asked <- r.URL.String()
+				select {
+				case text := <-answer:
+					fmt.Fprint(w, text)
+				case <-r.Context().Done():
+				}
+			}))
+			t.Cleanup(manager.Close)
+			s := beside(t, nil, app, "", append(env, "JAEGER_SAMPLER_MANAGER_HOST_PORT="+manager.Listener.Addr().String())...)
+			t.Cleanup(func() { _ = s.cmd.Process.Kill() }) // before the manager waits for its clients
+			if got := <-asked; got != "/sampling?service=x" {
+				t.Errorf("asked for %s", got)
+			}
+			flags := func() string {
+				get(t, s.inbound, "/")
+				return contextOf(t, next(t, heads)).flags
+			}
+			if got := flags(); got != "0" {
+				t.Errorf("flags %s before the manager answers", got)
+			}
+			answer <- `{"strategyType":"PROBABILISTIC","probabilisticSampling":{"samplingRate":1}}`
+			s.await("the answer to count", func() bool { return flags() == "1" })
+		})
+	}
+}
