@@ -29,9 +29,13 @@ func (s *Server) appendMetrics(dst []byte) []byte {
 	relay := s.cfg.Relay()
 	appendSessions(e, &relay)
 	appendRequests(e, &relay)
+	if s.cfg.Operations != nil {
+		appendOperations(e, s.cfg.Operations())
+	}
 	appendReasons(e, &relay)
 	s.appendSampling(e)
 	appendExports(e, &exports)
+	s.appendLogs(e)
 	s.appendProcess(e)
 	return e.b
 }
@@ -52,6 +56,8 @@ func appendSessions(e *encoder, st *core.Stats) {
 	}
 	e.family("spanwire_pending_bytes", "gauge", "Bytes held for slow receivers.")
 	e.int(st.PendingBytes)
+	e.family("spanwire_loop_delay_seconds", "gauge", "How long the slowest event loop took to turn to this scrape.")
+	e.float(st.LoopDelay.Seconds())
 	e.family("spanwire_accept_backoffs_total", "counter", "Pauses for want of descriptors or ports.")
 	e.uint(st.Backoffs)
 	e.family("spanwire_connect_spans_total", "counter", "Spans of dials that failed before a request came.")

@@ -8,9 +8,11 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spanwire/spanwire/core"
 	"github.com/spanwire/spanwire/core/span"
+	"github.com/spanwire/spanwire/core/trace"
 	"github.com/spanwire/spanwire/exporters"
 	"github.com/spanwire/spanwire/parsers"
 )
@@ -148,6 +150,24 @@ func fakeRelay() core.Stats {
 	return st
 }
 
+// fakeOperations has so many operations on each side, the outbound ones with a peer.
+func fakeOperations(n int) []core.OperationStats {
+	list := make([]core.OperationStats, 0, 2*n)
+	for _, side := range []span.Kind{span.Server, span.Client} {
+		for i := range n {
+			o := core.OperationStats{Side: side, Operation: fmt.Sprintf("GET /operation/%d/\"{id}", i)}
+			if side == span.Client {
+				o.Peer = "cart.example"
+			}
+			o.Requests[2], o.RequestBytes, o.ResponseBytes = uint64(i+1), 300, 4000
+			o.Durations.Counts[3], o.Durations.SumNs = uint64(i+1), 5_000_000
+			o.Dropped[trace.DropAlone] = uint64(i)
+			list = append(list, o)
+		}
+	}
+	return list
+}
+
 func fakeExports() exporters.Stats {
 	st := exporters.Stats{Recorded: 100, Exporters: []exporters.ExporterStats{
 		{Name: "zipkin", Exported: 60, Queued: 10}, {Name: "otlp", Exported: 100}}}
@@ -243,6 +263,72 @@ func TestExportAccountsBalance(t *testing.T) {
 	}
 	if got := p.get(t, "spanwire_spans_dropped_total", "exporter", "zipkin", "reason", "queue_full"); got != 25 {
 		t.Errorf("dropped %v", got)
+	}
+}
+
+func TestOperationsHaveFamiliesOfTheirOwn(t *testing.T) {
+	s := &Server{cfg: Config{Relay: fakeRelay, Exports: fakeExports, Operations: func() []core.OperationStats { return fakeOperations(3) }}}
+	p, err := parse(string(s.appendMetrics(nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := []string{"side", "inbound", "operation", `GET /operation/2/"{id}`}
+	out := []string{"side", "outbound", "operation", `GET /operation/2/"{id}`, "peer", "cart.example"}
+	for _, labels := range [][]string{in, out} {
+		for name, want := range map[string]float64{"spanwire_operation_request_duration_seconds_count": 3,
+			"spanwire_operation_request_duration_seconds_sum": 0.005, "spanwire_operation_request_bytes_total": 300,
+			"spanwire_operation_response_bytes_total": 4000} {
+			if got := p.get(t, name, labels...); got != want {
+				t.Errorf("%s %q: %v, want %v", name, labels, got, want)
+			}
+		}
+		if got := p.get(t, "spanwire_operation_requests_total", slices.Concat(labels, []string{"status_class", "2xx"})...); got != 3 {
+			t.Errorf("requests %q: %v", labels, got)
+		}
+	}
+	if got := p.get(t, "spanwire_operation_ids_dropped_total", slices.Concat(in, []string{"evidence", "alone"})...); got != 2 {
+		t.Errorf("dropped ids: %v", got)
+	}
+	if got := p.sum("spanwire_operation_ids_dropped_total", "side", "outbound"); got != 0 {
+		t.Errorf("dropped ids of outbound requests: %v", got)
+	}
+	series := 0
+	for _, x := range p.samples {
+		if strings.HasPrefix(x.name, "spanwire_operation_") {
+			series++
+		}
+	}
+	// SeriesPerOperation is what --max-series reckons with.
+	if most := 6 * core.SeriesPerOperation; series > most || series < most-2*3 {
+		t.Errorf("%d series, want at most %d", series, most)
+	}
+}
+
+// tenThousandSeries is a server that has as many series by operation as the default bound allows.
+func tenThousandSeries() *Server {
+	list := fakeOperations(10000 / core.SeriesPerOperation / 2)
+	return &Server{cfg: Config{Relay: fakeRelay, Exports: fakeExports, Operations: func() []core.OperationStats { return list }}}
+}
+
+// TestScrapeOfTenThousandSeriesIsQuick allows a loaded machine twenty times what the benchmark shows.
+func TestScrapeOfTenThousandSeriesIsQuick(t *testing.T) {
+	s := tenThousandSeries()
+	fastest := time.Hour
+	for range 5 {
+		start := time.Now()
+		s.appendMetrics(nil)
+		fastest = min(fastest, time.Since(start))
+	}
+	if fastest > 50*time.Millisecond {
+		t.Errorf("a scrape takes %v, want at most 50 ms", fastest)
+	}
+}
+
+func BenchmarkScrapeOfTenThousandSeries(b *testing.B) {
+	s := tenThousandSeries()
+	b.ReportAllocs()
+	for b.Loop() {
+		b.SetBytes(int64(len(s.appendMetrics(nil))))
 	}
 }
 

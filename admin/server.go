@@ -31,6 +31,11 @@ type Config struct {
 	Ready func() error
 	// Relay returns the counters of the relay.
 	Relay func() core.Stats
+	// Operations returns the counters by operation; nil = nothing is counted by operation.
+	Operations func() []core.OperationStats
+	// AccessLog and Statsd return the accounts of the access log and of statsd; nil = there is none.
+	AccessLog func() AccessLogStats
+	Statsd    func() StatsdStats
 	// Exports returns the accounts of the exporters.
 	Exports func() exporters.Stats
 	// SamplerPolls returns how often the sampling endpoint was asked and gave an answer that could be used, or did not; nil = nobody is
@@ -51,6 +56,24 @@ type Config struct {
 	headTimeout time.Duration
 	// sendTimeout likewise.
 	sendTimeout time.Duration
+}
+
+// AccessLogStats is what became of the lines of the access log.
+type AccessLogStats struct {
+	Lines   uint64          // written
+	Dropped []ReasonCounter // lost
+}
+
+// StatsdStats is what became of the datagrams to statsd.
+type StatsdStats struct {
+	Datagrams uint64          // handed to the kernel
+	Errors    []ReasonCounter // not sent, or known to have reached nobody
+}
+
+// ReasonCounter is a counter with a reason.
+type ReasonCounter struct {
+	Reason string
+	N      uint64
 }
 
 // Build says which program this is.

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -33,6 +34,13 @@ func TestRequestsAllocateNothing(t *testing.T) {
 		{"tags and the trace id in the response", []string{"GET /a/123/b?token=x&q=1 HTTP/1.1\r\nHost: a\r\nX-Tenant: t\r\nCookie: exp=1\r\n\r\n"},
 			"HTTP/1.1 200 OK\r\nX-Trace-Id: old\r\nX-Cache: HIT\r\nSet-Cookie: exp=2\r\nContent-Length: 2\r\n\r\nok",
 			trace.Config{TagHeaders: []string{"X-Tenant", "X-Cache"}, TagCookies: []string{"exp"}, TraceResponseHeader: "X-Trace-Id"}},
+		// What can be switched on, at once: counters by operation and status, a record for the access log, rules to fold by, tags.
+		{"everything", []string{"GET /a/123/b?token=x&q=1 HTTP/1.1\r\nHost: a\r\nX-Tenant: t\r\nUser-Agent: x\r\nCookie: exp=1\r\n\r\n"},
+			"HTTP/1.1 200 OK\r\nX-Cache: HIT\r\nContent-Length: 2\r\n\r\nok",
+			trace.Config{TagHeaders: []string{"X-Tenant", "X-Cache"}, TagCookies: []string{"exp"}, TraceResponseHeader: "X-Trace-Id",
+				FoldPaths: []string{"/a/[0-9]+=>/a/{n}", "/c/[a-z]+"}, CountOperations: true, MaxPeers: 100, DescribeAll: true}},
+		{"everything, unsampled", []string{"GET /a/123/b?token=x&q=1 HTTP/1.1\r\nHost: a\r\nb3: 0\r\n\r\n"}, answer,
+			trace.Config{CountOperations: true, MaxPeers: 100, DescribeAll: true}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			// The join table grows up to its bound, which is reached soon here.
@@ -41,7 +49,11 @@ func TestRequestsAllocateNothing(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			l := connect(t, Config{Trace: shared})
+			cfg := Config{Trace: shared}
+			if c.cfg.CountOperations {
+				cfg.MaxSeries, cfg.CountStatuses, cfg.LogRequests = 10000, true, true
+			}
+			l := connect(t, cfg)
 			whole := strings.Join(c.pieces, "")
 			first, back := echoOnce(t, l, whole, c.answer)
 			done := make(chan struct{})
@@ -54,6 +66,7 @@ func TestRequestsAllocateNothing(t *testing.T) {
 				pieces = append(pieces, []byte(p))
 			}
 			buf := make([]byte, back)
+			rings := slices.Concat(l.e.Rings(), l.e.RequestRings())
 			ask := func(times int) {
 				until := time.Now().Add(2 * testTimeout)
 				_, _ = l.client.SetDeadline(until), l.server.SetDeadline(until)
@@ -66,7 +79,7 @@ func TestRequestsAllocateNothing(t *testing.T) {
 					if _, err := io.ReadFull(l.client, buf); err != nil {
 						t.Fatal(err)
 					}
-					for _, r := range l.e.Rings() {
+					for _, r := range rings {
 						for r.Peek() != nil {
 							r.Release()
 						}

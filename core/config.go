@@ -56,6 +56,13 @@ type Config struct {
 	Parsers []parsers.Parser
 	// RingSlots is the number of spans each loop's ring holds, a power of two; 0 = 2048.
 	RingSlots int
+	// MaxSeries switches on counters by operation, and bounds the series that a scraper sees of them; 0 = none. Invariant: set exactly when
+	// Trace counts operations.
+	MaxSeries int
+	// CountStatuses: finished inbound requests are counted by status.
+	CountStatuses bool
+	// LogRequests: finished requests, sampled or not, go into rings of their own as well (RequestRings).
+	LogRequests bool
 	// Log receives what a person should know; never payload. nil = discard.
 	Log *slog.Logger
 }

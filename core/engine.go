@@ -27,6 +27,8 @@ type Engine struct {
 	upstreams []*upstream
 	ports     map[uint16]bool // cfg.HTTPPorts; nil = all
 
+	operations *operationKeys // nil: nothing is counted by operation
+
 	// placeOn overrides the choice of a loop; nil but in tests.
 	placeOn func(kind span.Kind) int
 	// resolveEvery is the constant of its name; tests shorten it.
@@ -36,7 +38,8 @@ type Engine struct {
 
 	last struct { // what the loops said of themselves last, by loop
 		sync.Mutex
-		stats []Stats
+		stats      []Stats
+		operations [][]operationRow
 	}
 
 	state  atomic.Int32
@@ -60,6 +63,9 @@ func New(cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{cfg: cfg, base: time.Now(), now: time.Now, resolveEvery: resolveEvery}
+	if cfg.MaxSeries > 0 && !cfg.Disabled {
+		e.operations = newOperationKeys(cfg.MaxSeries)
+	}
 	for _, p := range cfg.HTTPPorts {
 		if e.ports == nil {
 			e.ports = make(map[uint16]bool)
@@ -83,6 +89,7 @@ func (e *Engine) build() error {
 		e.workers = append(e.workers, w)
 	}
 	e.last.stats = make([]Stats, len(e.workers))
+	e.last.operations = make([][]operationRow, len(e.workers))
 	if e.cfg.Transparent != "" {
 		if err := e.listen("transparent", e.cfg.Transparent, span.Server, nil); err != nil {
 			return err
@@ -177,6 +184,16 @@ func (e *Engine) Rings() []*ring.Ring[span.Record] {
 	rings := make([]*ring.Ring[span.Record], len(e.workers))
 	for i, w := range e.workers {
 		rings[i] = w.ring
+	}
+	return rings
+}
+
+// RequestRings returns the loops' rings of all finished requests, sampled or not, for one consumer; none unless Config.LogRequests is set.
+func (e *Engine) RequestRings() (rings []*ring.Ring[span.Record]) {
+	for _, w := range e.workers {
+		if w.requests != nil {
+			rings = append(rings, w.requests)
+		}
 	}
 	return rings
 }

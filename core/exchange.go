@@ -172,8 +172,7 @@ func (s *session) retire() {
 	if q.head == nil {
 		q.tail = nil
 	}
-	s.w.record(&x.Rec)
-	s.w.putExchange(x)
+	s.w.leave(x)
 }
 
 // endExchanges ends all that is in flight with a failure, in order.
@@ -186,8 +185,7 @@ func (s *session) endExchanges(f span.Failure) {
 			}
 			s.finish(x)
 		}
-		s.w.record(&x.Rec)
-		s.w.putExchange(x)
+		s.w.leave(x)
 		x = next
 	}
 	s.exchanges = exchangeQueue{}

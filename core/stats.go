@@ -81,6 +81,7 @@ type Stats struct {
 	Failures      [span.NumFailures]uint64    // finished requests by failure; 0 = none
 	ConnectSpans  uint64                      // spans for dials that failed before a request came
 	PendingBytes  int64                       // bytes held for slow receivers now
+	LoopDelay     time.Duration               // how long the slowest loop took to answer this very question
 }
 
 // statsTimeout bounds how long Stats waits for a loop.
@@ -96,10 +97,12 @@ func (e *Engine) Stats() Stats {
 		return e.lastStats()
 	}
 	answers := make(chan func(), len(e.workers))
-	asked := 0
+	asked, start := 0, time.Now()
 	for i, w := range e.workers {
 		if w.loop.Post(func() {
+			delay := time.Since(start)
 			st := w.snapshot()
+			st.LoopDelay = delay
 			answers <- func() { e.answered(i, st) }
 		}) == nil {
 			asked++
@@ -155,6 +158,7 @@ func (s *Stats) add(o *Stats) {
 	s.RingDropped += o.RingDropped
 	s.ConnectSpans += o.ConnectSpans
 	s.PendingBytes += o.PendingBytes
+	s.LoopDelay = max(s.LoopDelay, o.LoopDelay)
 }
 
 // addTo adds src to dst, element by element.

@@ -38,6 +38,11 @@ type worker struct {
 	answers bool          // the tracer wants to see the heads of responses
 	ring    *ring.Ring[span.Record]
 
+	// What finished requests are counted in or noted for beside that; nil when nobody asks.
+	operations *operationTable
+	statuses   *StatusCounts
+	requests   *ring.Ring[span.Record]
+
 	scratch []byte // what is being read
 	build   builder
 	out     parsers.Output
@@ -75,6 +80,7 @@ func newWorker(e *Engine) (*worker, error) {
 	w.again.w, w.drain.w = w, w
 	w.ring = ring.New[span.Record](e.cfg.RingSlots)
 	if !e.cfg.Disabled {
+		w.prepareCounters()
 		w.tracer = e.cfg.Trace.NewTracer()
 		w.answers = e.cfg.Trace.ReadsAnswers()
 	}
@@ -102,26 +108,59 @@ func (w *worker) wall(mono int64) int64 {
 	return w.anchorWall + mono - w.anchorMono
 }
 
+// prepareCounters makes what the settings ask for.
+func (w *worker) prepareCounters() {
+	if w.e.operations != nil {
+		w.operations = newOperationTable(w.e.operations)
+	}
+	if w.e.cfg.CountStatuses {
+		w.statuses = new(StatusCounts)
+	}
+	if w.e.cfg.LogRequests {
+		w.requests = ring.New[span.Record](w.e.cfg.RingSlots)
+	}
+}
+
+// leave counts and notes a finished request, records its span and takes the exchange back.
+func (w *worker) leave(x *exchange) {
+	if w.operations != nil {
+		w.operations.observe(&x.Active)
+	}
+	if w.statuses != nil {
+		w.statuses.observe(&x.Rec)
+	}
+	if w.requests != nil {
+		w.push(w.requests, &x.Rec)
+	}
+	w.record(&x.Rec)
+	w.putExchange(x)
+}
+
 // record hands a finished span to the ring, if it is sampled; a full ring counts it as lost.
 func (w *worker) record(r *span.Record) {
 	if !r.IsSampled() {
 		return
 	}
-	slot := w.ring.Reserve()
+	w.push(w.ring, r)
+}
+
+// push copies r into a ring; a full one counts it as lost.
+func (w *worker) push(to *ring.Ring[span.Record], r *span.Record) {
+	slot := to.Reserve()
 	if slot == nil {
 		return
 	}
 	r.CopyTo(slot)
-	if w.ring.Commit() {
-		w.letDrain()
+	if to.Commit() {
+		letDrain(to)
 	}
 }
 
-// letDrain lets the drain run when the ring is filled by another quarter. Where it shares a processor with the loop it would otherwise wait for
+// letDrain lets the ring's consumer run when it is filled by another quarter. Where it shares a processor with the loop it would otherwise wait for
 // the end of the loop's time slice, by when the ring could be full; where it has one of its own this returns at once.
-func (w *worker) letDrain() {
+func letDrain(r *ring.Ring[span.Record]) {
 	runtime.Gosched()
-	if w.ring.Len() > w.ring.Cap()/4 {
+	if r.Len() > r.Cap()/4 {
 		_, _, _ = unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
 	}
 }

@@ -38,6 +38,7 @@ func (l *loader) check() error {
 		// Credentials for an OTLP collector are not for others.
 		c.OTLPHeaders, c.ExportHeaders = c.ExportHeaders, nil
 	}
+	c.MetricsOperations = c.MetricsOperations || c.MetricsPeers
 	c.MetricsAnyPath = c.Netramesh || l.originOf("metrics") == "NETRA_PROMETHEUS_PORT"
 	l.warnUnsupported()
 	return l.checkNetra()

@@ -101,7 +101,6 @@ var jaegerVariables = [...]string{
 var unsupported = [...]struct{ name, unless string }{
 	{"NETRA_HTTP_ROUTING_ENABLED", "false"},
 	{"NETRA_HTTP_ROUTING_COOKIE_ENABLED", "false"},
-	{"NETRA_STATSD_ENABLED", "false"},
 	{"JAEGER_REPORTER_LOG_SPANS", "false"},
 }
 

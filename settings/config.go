@@ -62,6 +62,14 @@ type Config struct {
 	XSourceHeader string // "" = none
 	XSourceValue  string
 
+	MetricsOperations bool // MetricsPeers includes it
+	MetricsPeers      bool
+	MaxPeers          int
+	MaxSeries         int
+	Statsd            string // HOST:PORT; "" = none
+	StatsdPrefix      string
+	AccessLog         AccessLog
+
 	Admin          string // "" = off
 	Metrics        string // "" = off
 	MetricsAnyPath bool   // the metrics listener answers metrics on any path, as Netramesh's does

@@ -100,11 +100,14 @@ func TestEverySettingHasEveryPlace(t *testing.T) {
 		"compat":          "netramesh",
 		"x-source-header": "X-S", "x-source-value": "v", "admin": ":7", "metrics": ":8", "probe-ports": "80", "drain-timeout": "3s",
 		"heartbeat": "true", "log-level": "debug", "log-format": "json",
+		"metrics-operations": "true", "metrics-peers": "true", "max-peers": "7",
+		"max-series": "700", "statsd": ":8125", "statsd-prefix": "shop.", "access-log": "json", "access-log-format": "json",
 	}
 	// Some settings are allowed together with another only.
 	partners := map[string][]string{
 		"export-cert": {"SPANWIRE_EXPORT_KEY=" + readable}, "export-key": {"SPANWIRE_EXPORT_CERT=" + readable},
 		"x-source-header": {"SPANWIRE_X_SOURCE_VALUE=v"}, "x-source-value": {"SPANWIRE_X_SOURCE_HEADER=X-S"},
+		"access-log-format": {"SPANWIRE_ACCESS_LOG=./access.log"},
 	}
 	for _, s := range Table() {
 		value, ok := samples[s.Name]

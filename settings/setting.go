@@ -21,6 +21,7 @@ const (
 	SectionContext   Section = "Trace context and sampling"
 	SectionSpans     Section = "What a span says"
 	SectionCompat    Section = "Compatibility"
+	SectionMetrics   Section = "Metrics and access log"
 	SectionOperation Section = "Operation"
 )
 

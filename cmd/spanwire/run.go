@@ -90,12 +90,15 @@ func (s *sidecar) build(loaded *settings.Loaded, level *slog.LevelVar) error {
 		return usageError{err}
 	}
 	s.buildPoller()
-	s.admin, err = admin.New(admin.Config{
+	ac := admin.Config{
 		Admin: s.cfg.Admin, Metrics: s.cfg.Metrics, AnyPath: s.cfg.MetricsAnyPath, Build: build(), Ready: s.engine.Ready,
 		Relay: s.engine.Stats, Exports: s.export.stats, SamplerPolls: s.samplerPolls, Settings: settingsJSON(loaded.Entries), Probes: probes(s.cfg),
 		SetLevel: levelSetter(level), Drain: s.beginDrain, Quit: s.requestQuit, Log: s.log,
-	})
-	if err != nil {
+	}
+	if s.cfg.MetricsOperations && !s.cfg.Disabled {
+		ac.Operations = s.engine.Operations
+	}
+	if s.admin, err = admin.New(ac); err != nil {
 		return fmt.Errorf("start: %w", err)
 	}
 	return nil
@@ -116,8 +119,16 @@ func (s *sidecar) engineConfig() (core.Config, error) {
 	if c.Disabled {
 		return ec, nil
 	}
+	maxPeers := 0
+	if c.MetricsOperations {
+		ec.MaxSeries = c.MaxSeries
+	}
+	if c.MetricsPeers {
+		maxPeers = c.MaxPeers
+	}
 	var err error
 	ec.Trace, err = trace.NewShared(trace.Config{
+		CountOperations: c.MetricsOperations, MaxPeers: maxPeers,
 		RequestIDHeader: c.RequestIDHeader, Propagators: c.Propagators, Sampler: c.Sampler,
 		SamplerRules: c.SamplerRules, JoinTTL: c.JoinTTL, JoinSize: c.JoinSize,
 		Naming: c.Naming, NoInject: c.NoInject, MaxOperations: c.MaxOperations, IgnorePaths: c.IgnorePaths,

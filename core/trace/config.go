@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -66,6 +65,14 @@ type Config struct {
 	RedactQuery []string
 	// TraceResponseHeader names the header that bears the trace id in responses; "" = none.
 	TraceResponseHeader string
+	// CountOperations: requests are given their operation's number (Active.Operation), sampled or not, and inbound requests are watched
+	// for ids that the application drops (Active.Drop).
+	CountOperations bool
+	// MaxPeers is how many distinct hosts outbound requests are told apart by (Active.Peer), then {other}; 0 = they are not.
+	// Invariant: 0 unless CountOperations.
+	MaxPeers int
+	// DescribeAll: records of requests without a span have their texts as well, for an access log.
+	DescribeAll bool
 }
 
 // Shared holds what all loops share: the settings, the join table, the sampler and the set of operation names. It is safe for
@@ -98,19 +105,16 @@ type Shared struct {
 	cookies      []tagRule
 	redact       redaction
 
-	operations operations
-}
+	operations nameSet
+	peers      nameSet
 
-// operations is the set of distinct names seen by the process, consulted when a loop meets a name for the first time.
-type operations struct {
-	mu    sync.Mutex
-	max   int
-	names map[string]struct{}
+	countOperations, describeAll bool
+	calls                        callWatch
 }
 
 // NewShared validates c. Its errors name the setting, the value and what is allowed.
 func NewShared(c Config) (*Shared, error) {
-	s := &Shared{sampler: c.Sampler}
+	s := &Shared{sampler: c.Sampler, countOperations: c.CountOperations, describeAll: c.DescribeAll}
 	if s.sampler == nil {
 		s.sampler = always{}
 	}
@@ -219,14 +223,18 @@ func (s *Shared) setNames(c *Config) error {
 	default:
 		return fmt.Errorf("fold %q: allowed are auto, off", c.Fold)
 	}
-	s.operations.max = c.MaxOperations
-	if s.operations.max == 0 {
-		s.operations.max = DefaultMaxOperations
+	operations := c.MaxOperations
+	if operations == 0 {
+		operations = DefaultMaxOperations
 	}
-	if s.operations.max < 0 {
+	if operations < 0 {
 		return fmt.Errorf("max-operations %d: must be at least 1", c.MaxOperations)
 	}
-	s.operations.names = make(map[string]struct{})
+	if c.MaxPeers < 0 || c.MaxPeers > 0 && !c.CountOperations {
+		panic("BUG: trace: MaxPeers without CountOperations")
+	}
+	s.operations.init(operations)
+	s.peers.init(c.MaxPeers)
 	for _, text := range c.FoldPaths {
 		r, err := parseFoldRule(text)
 		if err != nil {

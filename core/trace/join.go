@@ -48,12 +48,20 @@ const (
 	joinEnded           // one that had its response
 )
 
+// joinMark says what became of an entry so far, in bits.
+type joinMark uint8
+
+const (
+	joinHit  joinMark = 1 << iota // an outbound request of its id came
+	joinLate                      // one came after its end
+)
+
 // joinEntry is one inbound request, in one cache line.
 type joinEntry struct {
 	key   joinKey
 	ctx   spanContext
 	state joinState
-	late  bool   // it was used after its end
+	marks joinMark
 	seq   uint32 // its number in the log; its place is seq & (len−1). It gets a new one when the log comes round while it is in use
 	first uint32 // the number it was entered under, which its ref bears
 	older uint32 // place of the entry of the same id before it, plus one; 0 = none
@@ -252,7 +260,7 @@ func (s *joinShard) advance(now, ttl uint32) uint32 {
 		case len(s.v.log) < s.max:
 			s.resize(2 * len(s.v.log))
 			continue
-		case (e.state == joinLive || e.late) && moves < joinMoves:
+		case (e.state == joinLive || e.marks&joinLate != 0) && moves < joinMoves:
 			s.move(e, seq)
 			s.next++
 			moves++
@@ -306,8 +314,9 @@ func (s *joinShard) resize(n int) {
 	s.seen.Store(&v)
 }
 
-// release says that the request has ended. Its entry stays for late calls.
-func (j *joinTable) release(ref joinRef, mono int64) {
+// release says that the request has ended. Its entry stays for late calls. It reports whether an outbound request of its id came, and true
+// when the entry is gone and nobody knows.
+func (j *joinTable) release(ref joinRef, mono int64) (hit bool) {
 	s := &j.shards[ref.key.hi&j.mask]
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -322,13 +331,14 @@ func (j *joinTable) release(ref joinRef, mono int64) {
 			e = s.older(e)
 		}
 		if e == nil || e.first != ref.seq {
-			return
+			return true
 		}
 	}
 	if e.state == joinLive {
 		s.ends++
 		e.state, e.used, e.end = joinEnded, joinTick(mono), s.ends
 	}
+	return e.marks&joinHit != 0
 }
 
 // lookup finds the inbound request that an outbound request of the same id belongs to: the newest in flight, else the last one
@@ -343,6 +353,7 @@ func (j *joinTable) lookup(key joinKey, mono int64) (ctx spanContext, how span.J
 		return ctx, span.JoinRoot, false
 	}
 	if live := s.newestLive(e); live != nil {
+		live.marks |= joinHit
 		if o := s.older(live); o != nil && s.anyLive(live) {
 			return live.ctx, span.JoinAmbiguous, true
 		}
@@ -352,7 +363,7 @@ func (j *joinTable) lookup(key joinKey, mono int64) (ctx spanContext, how span.J
 		e.state = joinFree
 		return ctx, span.JoinRoot, false
 	}
-	e.used, e.late = now, true
+	e.used, e.marks = now, e.marks|joinLate
 	return e.ctx, span.JoinLate, true
 }
 

@@ -8,9 +8,6 @@ import (
 	"github.com/spanwire/spanwire/core/span"
 )
 
-// otherOperation names the spans beyond the cap on names.
-const otherOperation = "{other}"
-
 // maxFoldBytes bounds how much of a path is looked at for its name: far more than a name can show, and little enough that the
 // time it takes is bounded by a constant.
 const maxFoldBytes = 1024
@@ -24,6 +21,7 @@ type nameSlot struct {
 	hash uint64
 	raw  []byte
 	name []byte
+	id   uint32 // of name
 
 	// What decides on samples of this operation, once that was asked for, and the answer of a remote sampler that it follows from.
 	sampler  Sampler
@@ -93,12 +91,18 @@ func (t *Tracer) pathText(path []byte) []byte {
 	return t.scratch
 }
 
+// nameOf returns the operation's name of a request whose texts nobody needs, valid until the next call.
+func (t *Tracer) nameOf(r *Request) []byte {
+	return t.name(r, r.Head.Method.In(r.Data), stripUserInfo(r.Head.Authority.In(r.Data)), r.Head.Path.In(r.Data))
+}
+
 // name returns the operation's name, valid until the next call.
 func (t *Tracer) name(r *Request, method, host, path []byte) []byte {
 	slot := t.operation(r, method, host, path)
-	if string(slot.name) == otherOperation {
+	if slot.id == otherID {
 		t.Stats.OtherOperations++
 	}
+	t.nameID = slot.id
 	return slot.name
 }
 
@@ -159,8 +163,8 @@ func (t *Tracer) cached(raw []byte, at int) *nameSlot {
 			slot.name = t.s.appendFolded(append(slot.name[:0], raw[:at]...), raw[at:])
 		}
 		slot.name = cutName(slot.name)
-		if !t.s.operations.admit(slot.name) {
-			slot.name = append(slot.name[:0], otherOperation...)
+		if slot.id = t.s.operations.admit(slot.name); slot.id == otherID {
+			slot.name = append(slot.name[:0], otherName...)
 		}
 	}
 	return slot
@@ -176,18 +180,4 @@ func cutName(name []byte) []byte {
 		n--
 	}
 	return name[:n]
-}
-
-// admit reports whether the name is one of those that there may be, making it one while there is room.
-func (o *operations) admit(name []byte) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if _, ok := o.names[string(name)]; ok {
-		return true
-	}
-	if len(o.names) >= o.max {
-		return false
-	}
-	o.names[string(name)] = struct{}{}
-	return true
 }

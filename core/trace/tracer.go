@@ -18,8 +18,13 @@ type Active struct {
 	Rec span.Record
 	// Mono is the monotonic time of the start in ns.
 	Mono int64
-	// Ignored: the request is on the list of those without a span; Rec is unsampled and has no texts.
+	// Ignored: the request is on the list of those without a span; Rec is unsampled, and has texts only with Config.DescribeAll.
 	Ignored bool
+	// Drop is set by End: whether the application seems to have dropped the id of this inbound request.
+	Drop Drop
+	// Operation and Peer are numbers of Shared.OperationNames and PeerNames; 0 = not counted.
+	Operation, Peer uint32
+	watch           watch
 	// join is what End gives back to the join table.
 	join joinRef
 }
@@ -78,7 +83,10 @@ type Tracer struct {
 	ids   idSource
 	seen  seen
 	names nameCache
-	seed  maphash.Seed // of the name cache
+	hosts []peerSlot   // made with the first peer
+	seed  maphash.Seed // of both caches
+
+	nameID uint32 // number of the operation's name that was asked for last
 
 	uuid    [uuidBytes]byte // the request id made for the request at hand
 	scratch []byte          // for texts that are put together
@@ -94,8 +102,7 @@ func (s *Shared) NewTracer() *Tracer {
 // the head can be edited, appends to e what to change. An inbound request's context stands in the join table when Begin
 // returns, so that the head may go to the application. End must follow exactly once.
 func (t *Tracer) Begin(a *Active, r *Request, e *Edit) {
-	a.Rec.Reset()
-	a.Mono, a.Ignored, a.join = r.Mono, false, joinRef{}
+	a.reset(r.Mono)
 	e.Reason = r.Unedited
 	t.scan(r)
 	if e.Reason == parsers.ReasonNone {
@@ -111,11 +118,16 @@ func (t *Tracer) Begin(a *Active, r *Request, e *Edit) {
 	a.Ignored = t.ignored(r)
 	own := t.decide(&l, a.Ignored, r)
 	t.record(a, r, &l, &own)
-	if a.Rec.IsSampled() {
+	if a.Rec.IsSampled() || t.s.describeAll {
 		t.describe(&a.Rec, r, id)
 		if l.continues && t.seen.has(headTraceState) {
 			t.setTraceState(&a.Rec, r)
 		}
+	} else if t.s.countOperations {
+		t.nameOf(r)
+	}
+	if t.s.countOperations {
+		t.count(a, r, &l)
 	}
 	if e.Reason == parsers.ReasonNone {
 		t.edit(e, r, &l, &own, made)
@@ -123,6 +135,13 @@ func (t *Tracer) Begin(a *Active, r *Request, e *Edit) {
 	if publish {
 		a.join = t.s.joins.publish(key, &own, r.Mono)
 	}
+}
+
+// reset makes a ready for a request that begins at mono.
+func (a *Active) reset(mono int64) {
+	a.Rec.Reset()
+	a.Mono, a.Ignored, a.Drop, a.Operation, a.Peer = mono, false, DropNone, noID, noID
+	a.join, a.watch = joinRef{}, watch{}
 }
 
 // Warm says that End will follow soon, so that it finds in the cache what it needs. To be called before the response is parsed.
@@ -135,8 +154,7 @@ func (t *Tracer) Warm(a *Active) {
 // Connect starts the span of a connection that was refused before any request was sent on it: r.Head is nil. End must follow
 // exactly once.
 func (t *Tracer) Connect(a *Active, r *Request) {
-	a.Rec.Reset()
-	a.Mono, a.Ignored, a.join = r.Mono, false, joinRef{}
+	a.reset(r.Mono)
 	t.seen.clear()
 	l := link{how: span.JoinRoot}
 	own := t.decide(&l, false, r)
@@ -150,9 +168,13 @@ func (t *Tracer) Connect(a *Active, r *Request) {
 // until it expires.
 func (t *Tracer) End(a *Active, mono int64) {
 	a.Rec.Duration = max(mono-a.Mono, 0)
+	joined := true
 	if a.join.seq != 0 {
-		t.s.joins.release(a.join, mono)
+		joined = t.s.joins.release(a.join, mono)
 		a.join = joinRef{}
+	}
+	if a.watch.on {
+		t.judge(a, joined)
 	}
 }
 
