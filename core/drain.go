@@ -18,6 +18,8 @@ const (
 	// drainIdle is how long an inbound keep-alive connection has been between requests when a draining loop closes it: a client that is about
 	// to send the next one right after the response is let do so.
 	drainIdle = 250 * time.Millisecond
+	// drainEager is how long after the begin a draining loop closes inbound connections right after a response, for those that never pause.
+	drainEager = time.Second
 	// drainQuiet is how long nothing has been in flight when a drain is over: an application that got its SIGTERM at the same moment is still
 	// telling others of its end by then.
 	drainQuiet = time.Second
@@ -27,7 +29,10 @@ const (
 type drainer struct {
 	w     *worker
 	timer loop.Timer
-	on    bool
+	began int64 // monotonic ns; 0 = the engine does not drain
+
+	ended []*session // sessions that have just got a response, to be closed if they are idle then
+	soon  soon
 
 	inbound atomic.Int64 // open inbound sessions when last looked
 	busy    atomic.Int64 // monotonic ns when something was last seen in flight; 0 before the first look
@@ -35,12 +40,44 @@ type drainer struct {
 
 // start begins to look, once. Loop goroutine only, as all but the atomics.
 func (d *drainer) start() {
-	if d.on {
+	if d.began != 0 {
 		return
 	}
-	d.on = true
-	d.busy.Store(d.w.loop.Now())
+	d.began = d.w.loop.Now()
+	d.soon.d = d
+	d.busy.Store(d.began)
 	d.Expire()
+}
+
+// eager reports whether connections are closed right after a response.
+func (d *drainer) eager() bool { return d.began != 0 && d.w.loop.Now()-d.began > int64(drainEager) }
+
+// answered notes that s has no request open any more. It is closed in a later turn: bytes may still have to be written in this one.
+func (d *drainer) answered(s *session) {
+	if s.kind != span.Server || !d.eager() {
+		return
+	}
+	d.ended = append(d.ended, s)
+	if len(d.ended) == 1 {
+		d.w.loop.SetTimer(&d.soon.timer, 0, &d.soon)
+	}
+}
+
+// soon is the alarm for the sessions that have just got a response.
+type soon struct {
+	d     *drainer
+	timer loop.Timer
+}
+
+// Expire closes those that are between requests. One may be another session by now, of which the same is asked.
+func (t *soon) Expire() {
+	for _, s := range t.d.ended {
+		if s.kind == span.Server && !s.inFlight() && s.betweenRequests() {
+			s.close(false, span.FailureShutdown)
+		}
+	}
+	clear(t.d.ended)
+	t.d.ended = t.d.ended[:0]
 }
 
 // Expire looks at every session: closes the inbound ones that are idle between requests, and notes whether anything is in flight.
@@ -94,8 +131,8 @@ func (s *session) betweenRequests() bool {
 
 // Drain makes Ready fail and waits, or until ctx ends; connections are accepted and relayed all the while, outbound ones too, for an
 // application that is ending still makes calls. It is over when the inbound sessions have ended (those that are idle between requests
-// are closed) and nothing has been in flight for drainQuiet; outbound connections that only idle are not waited for. With a heartbeat it
-// lets new connections find their way past first. It returns nil when it was over before ctx ended, or when no session is open then.
+// are closed) and nothing has been in flight for drainQuiet; outbound connections that only idle are not waited for. The heartbeat
+// stops at once, and the drain is not over before new connections find their way past. It returns nil when it was over before ctx ended, or when no session is open then.
 func (e *Engine) Drain(ctx context.Context) error {
 	if !e.state.CompareAndSwap(stateRunning, stateDraining) && e.state.Load() != stateDraining {
 		return nil // not started, or closed
@@ -105,14 +142,12 @@ func (e *Engine) Drain(ctx context.Context) error {
 	}
 	tick := time.NewTicker(drainStep)
 	defer tick.Stop()
-	var retired time.Time // when the last heartbeat was sent
+	began := time.Now()
+	if e.heart != nil {
+		e.heart.stop()
+	}
 	for {
-		over := e.quiet()
-		if e.heart != nil && retired.IsZero() && (over || deadlineNear(ctx)) {
-			retired = time.Now()
-			e.heart.stop()
-		}
-		if over && (e.heart == nil || time.Since(retired) > heartbeatLife) {
+		if e.quiet() && (e.heart == nil || time.Since(began) > heartbeatLife) {
 			return nil
 		}
 		select {
@@ -124,13 +159,6 @@ func (e *Engine) Drain(ctx context.Context) error {
 			return nil
 		}
 	}
-}
-
-// deadlineNear reports whether what is left of ctx is just enough for connections to find their way past a sidecar without heartbeat. One that
-// has ended already asks for no end of the heartbeat: it begins a drain that another one waits for.
-func deadlineNear(ctx context.Context) bool {
-	deadline, ok := ctx.Deadline()
-	return ok && ctx.Err() == nil && time.Until(deadline) < heartbeatLife
 }
 
 // quiet reports whether no inbound session is open and nothing has been in flight on any loop for drainQuiet.

@@ -173,6 +173,9 @@ func (s *session) retire() {
 		q.tail = nil
 	}
 	s.w.leave(x)
+	if s.w.drain.began != 0 && q.head == nil {
+		s.w.drain.answered(s)
+	}
 }
 
 // endExchanges ends all that is in flight with a failure, in order.

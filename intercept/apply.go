@@ -134,7 +134,10 @@ func Remove(ctx context.Context, only Backend, wait, now bool) (Removed, error) 
 func (h *holder) remove(ctx context.Context, wait, now bool) (open int, err error) {
 	port := h.in.Config.RedirectPort
 	if now {
-		open = Sessions(port)
+		if err := h.stop(); err != nil {
+			return 0, err
+		}
+		open = resetSessions(port)
 		return open, h.clear()
 	}
 	if h.in.Active || len(h.in.Problems) > 0 {

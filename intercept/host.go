@@ -20,9 +20,16 @@ const (
 
 // socketLine is what a line of /proc/net/tcp says.
 type socketLine struct {
-	local netip.AddrPort
-	state uint8
-	uid   uint32
+	local, remote netip.AddrPort
+	state         uint8
+	uid           uint32
+	v6            bool // a socket of IPv6, which may bear v4 addresses
+}
+
+// redirected reports whether it is the sidecar's end of a redirected connection that has not ended: a socket at its port. Those that the
+// sidecar has yet to accept are among them.
+func (s *socketLine) redirected(port uint16) bool {
+	return s.local.Port() == port && s.state != stateListen && s.state != stateTimeWait && s.state != stateClose
 }
 
 // sockets calls f for each TCP socket of this network namespace.
@@ -48,13 +55,15 @@ func parseSocket(line string) (socketLine, bool) {
 	if len(f) < 8 {
 		return socketLine{}, false
 	}
-	addr, ok := parseHexAddr(f[1])
+	local, ok := parseHexAddr(f[1])
+	remote, ok2 := parseHexAddr(f[2])
 	state, err := strconv.ParseUint(f[3], 16, 8)
 	uid, err2 := strconv.ParseUint(f[7], 10, 32)
-	if !ok || err != nil || err2 != nil {
+	if !ok || !ok2 || err != nil || err2 != nil {
 		return socketLine{}, false
 	}
-	return socketLine{addr, uint8(state), uint32(uid)}, true
+	v6 := strings.IndexByte(f[1], ':') == 32
+	return socketLine{local, remote, uint8(state), uint32(uid), v6}, true
 }
 
 // parseHexAddr reads an address as the kernel prints it: words of four bytes in the host's order. Every platform that this builds for is
@@ -74,11 +83,10 @@ func parseHexAddr(s string) (netip.AddrPort, bool) {
 	return netip.AddrPortFrom(a.Unmap(), uint16(port)), true
 }
 
-// Sessions counts the connections that were redirected to port and have not ended: the sockets there, those included that the sidecar
-// has yet to accept.
+// Sessions counts the connections that were redirected to port and have not ended.
 func Sessions(port uint16) (n int) {
 	sockets(func(s socketLine) {
-		if s.local.Port() == port && s.state != stateListen && s.state != stateTimeWait && s.state != stateClose {
+		if s.redirected(port) {
 			n++
 		}
 	})

@@ -76,10 +76,10 @@ func TestIPTablesReplacesOnlyItsOwn(t *testing.T) {
 
 func TestSocketLines(t *testing.T) {
 	for line, want := range map[string]string{
-		"   0: 0100007F:3A6C 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1337        0 5 1": "127.0.0.1:14956 10 1337",
-		"   1: 00000000000000000000000000000000:3A6C 0000:0000 0A 0:0 00:0 0 7 0 5":                      "[::]:14956 10 7",
-		"   1: 0000000000000000FFFF00000109000A:1F90 0000:0000 01 0:0 00:0 0 0 0 5":                      "10.0.9.1:8080 1 0",
-		"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout":     "",
+		"   0: 0100007F:3A6C 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1337        0 5 1":        "127.0.0.1:14956 10 1337",
+		"   1: 00000000000000000000000000000000:3A6C 00000000000000000000000000000000:0000 0A 0:0 00:0 0 7 0 5": "[::]:14956 10 7",
+		"   1: 0000000000000000FFFF00000109000A:1F90 00000000000000000000000000000000:0000 01 0:0 00:0 0 0 0 5": "10.0.9.1:8080 1 0",
+		"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout":            "",
 		"": "", "a b c d e f g h": "", "0: 00:1 0:0 0A 0 0 0 0": "",
 	} {
 		s, ok := parseSocket(line)

@@ -1,0 +1,238 @@
+//go:build e2e
+
+// Package intercept tests `spanwire intercept` and what it redirects to: the built binary, real servers and clients, IPv4 and IPv6, in network
+// namespaces that the test makes for itself. The machine's own network is not touched, and what was made ends with the processes in it.
+package intercept
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/spanwire/spanwire/internal/need"
+)
+
+// patience bounds whatever a test waits for.
+const patience = 15 * time.Second
+
+// The users: the application's connections are redirected, the sidecar's are not.
+const (
+	appUser     = 65534
+	sidecarUser = 1337
+)
+
+// The addresses: the host under test has two of each family, the outside one to be redirected and one to be excluded.
+var (
+	hostAddrs     = []string{"10.9.0.1", "10.9.0.2", "fd00:9::1", "fd00:9::2"}
+	outsideAddrs  = []string{"10.9.0.9", "fd00:9::9"}
+	excludedAddrs = []string{"10.9.7.9", "fd00:9:0:7::9"}
+)
+
+const excludedCIDRs = "10.9.7.0/24,fd00:9:0:7::/64"
+
+// host is the host under test: the namespace that the test runs in, with what runs there.
+type host struct {
+	t       *testing.T
+	backend string
+	bin     string // spanwire, where every user can run it
+	out     *peer  // outside, with servers at ports 9090 and 9091
+	app     *peer  // the application, with servers at ports 8080 and 8082, and at 127.0.0.1:8081
+}
+
+// isolated runs body in a network namespace of its own: it runs this very test of this binary again there.
+func isolated(t *testing.T, backend string, body func(h *host)) {
+	t.Helper()
+	const variable = "SPANWIRE_TEST_NAMESPACE"
+	if os.Getenv(variable) == t.Name() {
+		body(newHost(t, backend))
+		return
+	}
+	need.Root(t)
+	for _, tool := range []string{"ip", "nft", "iptables", "ip6tables", "nsenter"} {
+		need.Tool(t, tool)
+	}
+	cmd := exec.Command("/proc/self/exe", "-test.run=^"+strings.ReplaceAll(t.Name(), "/", "$/^")+"$", "-test.v", "-test.timeout=3m")
+	cmd.Env = append(os.Environ(), variable+"="+t.Name())
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
+	out, err := cmd.CombinedOutput()
+	if err != nil || !bytes.Contains(out, []byte("--- PASS: "+t.Name())) {
+		t.Fatalf("in the namespace: %v\n%s", err, out)
+	}
+}
+
+// newHost sets the namespace up.
+func newHost(t *testing.T, backend string) *host {
+	t.Helper()
+	h := &host{t: t, backend: backend, bin: publicCopy(t)}
+	h.run("ip", "link", "set", "lo", "up")
+	h.out = startPeer(t, &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET})
+	pid := fmt.Sprint(h.out.pid)
+	h.run("ip", "link", "add", "host0", "type", "veth", "peer", "name", "out0", "netns", pid)
+	for _, a := range hostAddrs {
+		h.run("ip", address(a, "host0")...)
+	}
+	h.run("ip", "link", "set", "host0", "up")
+	there := func(args ...string) {
+		h.run("nsenter", append([]string{"-t", pid, "-n", need.Tool(t, "ip")}, args...)...)
+	}
+	there("link", "set", "lo", "up")
+	for _, a := range append(outsideAddrs, excludedAddrs...) {
+		there(address(a, "out0")...)
+	}
+	there("link", "set", "out0", "up")
+	for _, r := range strings.Split(excludedCIDRs, ",") {
+		h.run("ip", "route", "replace", r, "dev", "host0")
+	}
+	h.app = startPeer(t, &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: appUser, Gid: appUser}})
+	for _, s := range []struct {
+		p    *peer
+		addr string
+	}{{h.out, ":9090"}, {h.out, ":9091"}, {h.app, ":8080"}, {h.app, ":8082"}, {h.app, "127.0.0.1:8081"}} {
+		if got := s.p.do("serve %s", s.addr); got != "serving" {
+			t.Fatal(got)
+		}
+	}
+	return h
+}
+
+// publicCopy returns a copy of the binary that every user can run: the build's own directory may be its owner's alone.
+func publicCopy(t *testing.T) string {
+	t.Helper()
+	from := os.Getenv("SPANWIRE_BIN")
+	b, err := os.ReadFile(from)
+	if err != nil {
+		need.Missing(t, "SPANWIRE_BIN ("+err.Error()+")", "run make e2e, which builds it")
+	}
+	dir, err := os.MkdirTemp("", "spanwire-e2e")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	to := filepath.Join(dir, "spanwire")
+	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // other users are to run it
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(to, b, 0o755); err != nil { //nolint:gosec // the same
+		t.Fatal(err)
+	}
+	return to
+}
+
+// address returns the arguments of ip that give a to an interface; a v6 address is usable at once (nodad).
+func address(a, dev string) []string {
+	if strings.Contains(a, ":") {
+		return []string{"address", "add", a + "/64", "dev", dev, "nodad"}
+	}
+	return []string{"address", "add", a + "/24", "dev", dev}
+}
+
+// run runs a tool and returns what it wrote.
+func (h *host) run(name string, args ...string) string {
+	h.t.Helper()
+	out, err := exec.Command(need.Tool(h.t, name), args...).CombinedOutput()
+	if err != nil {
+		h.t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// intercept runs `spanwire intercept` with the test's back end and returns what it wrote, and its exit code.
+func (h *host) intercept(args ...string) (string, int) {
+	h.t.Helper()
+	args = append([]string{"intercept", args[0], "--backend", h.backend}, args[1:]...)
+	cmd := exec.Command(h.bin, args...)
+	out, err := cmd.CombinedOutput()
+	if cmd.ProcessState == nil {
+		h.t.Fatal(err)
+	}
+	return string(out), cmd.ProcessState.ExitCode()
+}
+
+// must is intercept that has to succeed.
+func (h *host) must(args ...string) string {
+	h.t.Helper()
+	out, code := h.intercept(args...)
+	if code != 0 {
+		h.t.Fatalf("intercept %s: code %d\n%s", strings.Join(args, " "), code, out)
+	}
+	return out
+}
+
+// sidecar is a running sidecar.
+type sidecar struct {
+	t   *testing.T
+	cmd *exec.Cmd
+	log bytes.Buffer
+	bin string
+}
+
+// start starts a sidecar as its user and waits until it is ready.
+func (h *host) start(args ...string) *sidecar {
+	h.t.Helper()
+	s := &sidecar{t: h.t, bin: h.bin, cmd: exec.Command(h.bin, append([]string{"--service-name", "host", "--exporter", "none"}, args...)...)}
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: sidecarUser, Gid: sidecarUser}}
+	s.cmd.Stderr = &s.log
+	if err := s.cmd.Start(); err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(func() {
+		s.kill()
+		if h.t.Failed() {
+			h.t.Logf("the sidecar wrote:\n%s", s.log.String())
+		}
+	})
+	if out, err := exec.Command(h.bin, "wait", "--timeout", patience.String()).CombinedOutput(); err != nil {
+		h.t.Fatalf("%v: %s", err, out)
+	}
+	return s
+}
+
+// kill ends the sidecar with SIGKILL.
+func (s *sidecar) kill() {
+	_ = s.cmd.Process.Kill()
+	_ = s.cmd.Wait()
+}
+
+// sessions returns how many connections the sidecar has taken.
+func (s *sidecar) sessions() (n int) {
+	s.t.Helper()
+	resp, err := http.Get("http://127.0.0.1:14957/metrics")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, line := range strings.Split(string(b), "\n") {
+		if name, value, ok := strings.Cut(line, " "); ok && strings.HasPrefix(name, "spanwire_sessions_total{") {
+			var v int
+			_, _ = fmt.Sscan(value, &v)
+			n += v
+		}
+	}
+	return n
+}
+
+// eventually waits until cond holds, at most d.
+func (h *host) eventually(what string, d time.Duration, cond func() bool) {
+	h.t.Helper()
+	for deadline := time.Now().Add(d); !cond(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			h.t.Fatalf("waited %v in vain: %s", d, what)
+		}
+	}
+}
+
+// at joins address and port.
+func at(addr, port string) string { return net.JoinHostPort(addr, port) }

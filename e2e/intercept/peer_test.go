@@ -1,0 +1,233 @@
+//go:build e2e
+
+package intercept
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// roleVariable names what this binary does instead of testing.
+const roleVariable = "SPANWIRE_TEST_ROLE"
+
+// TestMain lets the binary stand in for the processes of the test.
+func TestMain(m *testing.M) {
+	if os.Getenv(roleVariable) == "peer" {
+		servePeer()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// servePeer does what the lines on stdin say, each with one line of answer:
+//
+//	serve ADDR   serves HTTP there
+//	ask ADDR     sends a request on a connection of its own and says what was answered, or the error
+//	asks N ADDR  does so N times and says how many were traced
+//	load ADDR…   sends requests to these addresses in turn, on connections of their own and on ones that stay open
+//	stop         ends the load and says what came of it
+func servePeer() {
+	var l *load
+	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+		f := strings.Fields(lines.Text())
+		switch f[0] {
+		case "serve":
+			if err := serve(f[1]); err != nil {
+				fmt.Println("error:", err)
+				continue
+			}
+			fmt.Println("serving")
+		case "ask":
+			fmt.Println(ask(newClient(false), f[1]))
+		case "asks":
+			n, traced := 0, 0
+			_, _ = fmt.Sscan(f[1], &n)
+			for range n {
+				if strings.HasSuffix(ask(newClient(false), f[2]), " traced") {
+					traced++
+				}
+			}
+			fmt.Println(traced)
+		case "load":
+			l = startLoad(f[1:])
+			fmt.Println("loading")
+		case "stop":
+			fmt.Println(l.stop())
+		}
+	}
+}
+
+// serve answers requests at addr with the address that they arrived at, and whether a sidecar saw them.
+func serve(addr string) error {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err
+	}
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		how := "direct"
+		if r.Header.Get("traceparent") != "" {
+			how = "traced"
+		}
+		if n := len(r.Header.Values("X-Request-Id")); n > 1 {
+			how = fmt.Sprintf("traced %d times", n)
+		}
+		local := r.Context().Value(http.LocalAddrContextKey).(net.Addr).String()
+		if r.URL.Path == "/slow" {
+			time.Sleep(20 * time.Millisecond)
+		}
+		_, _ = fmt.Fprintf(w, "%s %s", local, how)
+	})
+	go func() { _ = (&http.Server{Handler: handler, ReadHeaderTimeout: patience}).Serve(l) }()
+	return nil
+}
+
+// newClient returns a client whose connections stay open, or bear one request each.
+func newClient(keep bool) *http.Client {
+	return &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: !keep, MaxIdleConnsPerHost: 64,
+		DialContext: (&net.Dialer{Timeout: patience}).DialContext}}
+}
+
+// ask sends a request to addr, which may have a path, and returns the body of the answer, or the error, in one line.
+func ask(c *http.Client, addr string) string {
+	if !strings.Contains(addr, "/") {
+		addr += "/"
+	}
+	resp, err := c.Get("http://" + addr)
+	if err != nil {
+		return "error: " + strings.ReplaceAll(err.Error(), "\n", " ")
+	}
+	defer func() { _ = resp.Body.Close() }()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, 1<<12))
+	if err != nil {
+		return "error: " + err.Error()
+	}
+	return strings.ReplaceAll(string(b), "\n", " ")
+}
+
+// load is requests that go on until it is stopped.
+type load struct {
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	answered, traced, failed atomic.Int64
+	first                    atomic.Pointer[string]
+}
+
+// startLoad begins a load: for each address two clients that keep their connection and one that does not.
+func startLoad(addrs []string) *load {
+	ctx, cancel := context.WithCancel(context.Background())
+	l := &load{cancel: cancel}
+	for _, addr := range addrs {
+		for _, keep := range []bool{true, true, false} {
+			l.wg.Go(func() {
+				c := newClient(keep)
+				for ctx.Err() == nil {
+					got := ask(c, addr)
+					switch {
+					case strings.HasPrefix(got, "error: "):
+						l.failed.Add(1)
+						l.first.CompareAndSwap(nil, &got)
+					case strings.HasSuffix(got, " traced"):
+						l.traced.Add(1)
+					}
+					l.answered.Add(1)
+					time.Sleep(2 * time.Millisecond) // bounded: 500 requests a second for each client
+				}
+				c.CloseIdleConnections()
+			})
+		}
+	}
+	return l
+}
+
+// stop ends the load and tells how many answers came, how many of them traced, how many errors, and the first of these.
+func (l *load) stop() string {
+	l.cancel()
+	l.wg.Wait()
+	first := "none"
+	if p := l.first.Load(); p != nil {
+		first = *p
+	}
+	return fmt.Sprintf("%d %d %d %s", l.answered.Load(), l.traced.Load(), l.failed.Load(), first)
+}
+
+// peer is such a process.
+type peer struct {
+	t   *testing.T
+	in  io.Writer
+	out *bufio.Reader
+	pid int
+}
+
+// startPeer starts a peer, in a namespace of its own or as another user.
+func startPeer(t *testing.T, attr *syscall.SysProcAttr) *peer {
+	t.Helper()
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), roleVariable+"=peer")
+	cmd.SysProcAttr = attr
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = in.Close()
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	return &peer{t: t, in: in, out: bufio.NewReader(out), pid: cmd.Process.Pid}
+}
+
+// do sends a line and returns the answer.
+func (p *peer) do(format string, args ...any) string {
+	p.t.Helper()
+	if _, err := fmt.Fprintf(p.in, format+"\n", args...); err != nil {
+		p.t.Fatal(err)
+	}
+	line, err := p.out.ReadString('\n')
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return strings.TrimSuffix(line, "\n")
+}
+
+// wants asks addr and fails when the answer is another than that of a server there, traced or direct.
+func (p *peer) wants(addr, how string) {
+	p.t.Helper()
+	if got := p.do("ask %s", addr); got != addr+" "+how {
+		p.t.Errorf("%s: %q, want %s", addr, got, how)
+	}
+}
+
+// stopLoad ends a load and fails on any error.
+func (p *peer) stopLoad() (answered, traced int) {
+	p.t.Helper()
+	var failed int
+	line := p.do("stop")
+	if _, err := fmt.Sscan(line, &answered, &traced, &failed); err != nil {
+		p.t.Fatal(line)
+	}
+	if failed > 0 || answered == 0 {
+		p.t.Errorf("load: %s", line)
+	}
+	return answered, traced
+}
