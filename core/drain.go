@@ -161,6 +161,19 @@ func (e *Engine) Drain(ctx context.Context) error {
 	}
 }
 
+// StopAccepting closes the listeners, after taking what has come, and returns at once; sessions go on. It comes near the end of a drain that
+// does not end by itself: what is refused now is not cut off then.
+func (e *Engine) StopAccepting() {
+	for _, l := range e.listeners {
+		_ = l.w.loop.Post(func() { // ended loops have no listeners
+			if !l.closed {
+				l.Ready(0)
+				l.close()
+			}
+		})
+	}
+}
+
 // quiet reports whether no inbound session is open and nothing has been in flight on any loop for drainQuiet.
 func (e *Engine) quiet() bool {
 	now := int64(time.Since(e.base))

@@ -193,15 +193,30 @@ func (s *sidecar) end() {
 	deadline := now.Add(s.cfg.DrainTimeout)
 	sessions, cancel := context.WithDeadline(context.Background(), deadline.Add(-min(flushShare, s.cfg.DrainTimeout/2)))
 	defer cancel()
-	if err := s.engine.Drain(sessions); err != nil {
-		s.log.Warn("drain timeout", "error", err)
-	}
+	s.drain(sessions)
 	if soon := time.Now().Add(flushShare); soon.Before(deadline) {
 		deadline = soon
 	}
 	flush, cancel := context.WithDeadline(context.Background(), deadline)
 	defer cancel()
 	s.close(flush)
+}
+
+// lastShare is how long before the sessions are cut off no more are accepted: what takes longer would most likely be cut off too.
+const lastShare = 2 * time.Second
+
+// drain waits until the engine has drained or ctx ends.
+func (s *sidecar) drain(ctx context.Context) {
+	deadline, _ := ctx.Deadline()
+	accepting, cancel := context.WithDeadline(ctx, deadline.Add(-min(lastShare, time.Until(deadline)/4)))
+	defer cancel()
+	if s.engine.Drain(accepting) == nil {
+		return
+	}
+	s.engine.StopAccepting()
+	if err := s.engine.Drain(ctx); err != nil {
+		s.log.Warn("drain timeout", "error", err)
+	}
 }
 
 // close ends the parts that there are: sessions first, so that their spans are flushed.

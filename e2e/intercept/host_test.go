@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -178,7 +179,10 @@ type sidecar struct {
 // start starts a sidecar as its user and waits until it is ready.
 func (h *host) start(args ...string) *sidecar {
 	h.t.Helper()
-	s := &sidecar{t: h.t, bin: h.bin, cmd: exec.Command(h.bin, append([]string{"--service-name", "host", "--exporter", "none"}, args...)...)}
+	s := &sidecar{t: h.t, bin: h.bin, cmd: exec.Command(h.bin, append([]string{"--service-name", "host"}, args...)...)}
+	if !slices.Contains(args, "--exporter") {
+		s.cmd.Args = append(s.cmd.Args, "--exporter", "none")
+	}
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: sidecarUser, Gid: sidecarUser}}
 	s.cmd.Stderr = &s.log
 	if err := s.cmd.Start(); err != nil {

@@ -38,8 +38,11 @@ func TestMain(m *testing.M) {
 //	asks N ADDR  does so N times and says how many were traced
 //	load ADDR…   sends requests to these addresses in turn, on connections of their own and on ones that stay open
 //	stop         ends the load and says what came of it
+//	numbered ADDR…, received      the same with a path for each request, and which were answered
+//	application ADDR NEXT         serves as an application that calls another, see serveApplication
 func servePeer() {
 	var l *load
+	var n *numbered
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 		f := strings.Fields(lines.Text())
 		switch f[0] {
@@ -65,6 +68,13 @@ func servePeer() {
 			fmt.Println("loading")
 		case "stop":
 			fmt.Println(l.stop())
+		case "numbered":
+			n = startNumbered(f[1:])
+			fmt.Println("loading")
+		case "received":
+			fmt.Println(n.stop())
+		case "application":
+			serveApplication(f[1], f[2])
 		}
 	}
 }
