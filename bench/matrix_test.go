@@ -68,7 +68,7 @@ func TestMatrixSelects(t *testing.T) {
 // TestScenariosAreSound holds every declaration to what the report promises.
 func TestScenariosAreSound(t *testing.T) {
 	var names []string
-	for _, s := range Scenarios() {
+	for _, s := range Scenarios(DefaultIdle) {
 		if slices.Contains(names, s.Name) {
 			t.Errorf("two scenarios are called %s", s.Name)
 		}
@@ -109,7 +109,7 @@ func TestScenariosAreSound(t *testing.T) {
 
 // TestP99HasItsSamples: at the rates and lengths of a full run every open loop yields the samples that a p99 needs.
 func TestP99HasItsSamples(t *testing.T) {
-	for _, s := range Scenarios() {
+	for _, s := range Scenarios(DefaultIdle) {
 		for _, p := range s.Phases {
 			i := slices.Index(p.Load, "--rate")
 			if !p.Latency || i < 0 {

@@ -18,6 +18,9 @@ type Options struct {
 	Short time.Duration
 	// Only and Peers restrict the matrix to scenarios and peers that match a pattern; empty = all.
 	Only, Peers []string
+	// Idle is the number of idle connections in the scenario "many"; 0 = DefaultIdle. Client and proxy each need a descriptor for it, the proxy
+	// two.
+	Idle int
 	// RequirePeers: a peer that is not installed is a failure; otherwise its cells are left out and the report says so.
 	RequirePeers bool
 

@@ -133,7 +133,7 @@ func (r *Result) LostSpans() (cells []string) {
 
 // lossy reports whether the named scenario loses spans on purpose.
 func lossy(name string) bool {
-	for _, s := range Scenarios() {
+	for _, s := range Scenarios(DefaultIdle) {
 		if s.Name == name {
 			return s.Lossy
 		}

@@ -120,7 +120,7 @@ type Cell struct {
 // Matrix returns the cells of a run, scenario by scenario, in the order in which peers alternate.
 func Matrix(o Options) ([]Cell, error) {
 	var cells []Cell
-	for _, s := range Scenarios() {
+	for _, s := range Scenarios(o.Idle) {
 		if !matchesAny(o.Only, s.Name) {
 			continue
 		}

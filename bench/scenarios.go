@@ -1,6 +1,8 @@
 package bench
 
 import (
+	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/spanwire/spanwire/bench/peer"
@@ -29,8 +31,15 @@ const (
 	restStartTime = 600 * time.Millisecond // estimate for one start and stop
 )
 
-// Scenarios returns what is measured. A new scenario is one entry here.
-func Scenarios() []Scenario {
+// DefaultIdle is how many connections idle beside the active ones in the scenario "many": what a limit of 20 000 descriptors leaves room for,
+// with two for each connection in the proxy.
+const DefaultIdle = 8000
+
+// Scenarios returns what is measured; idle is the number of idle connections, 0 = DefaultIdle. A new scenario is one entry here.
+func Scenarios(idle int) []Scenario {
+	if idle == 0 {
+		idle = DefaultIdle
+	}
 	const (
 		direct, ours, envoy, haproxy = peer.Direct, peer.SpanwireOTLP, peer.EnvoyOTLP, peer.HAProxyHTTP
 		second                       = time.Second
@@ -91,11 +100,11 @@ func Scenarios() []Scenario {
 			},
 		},
 		{
-			Name: "many", Title: "8 000 idle connections, 100 active ones at 2 000 requests a second",
+			Name: "many", Title: fmt.Sprintf("%d idle connections, 100 active ones at 2 000 requests a second", idle),
 			Why:   "Memory for each connection, and whether idle ones slow the others down.",
 			Peers: []string{ours, envoy, haproxy},
 			Phases: []Phase{{Name: "active-100", Path: peer.PathSmall,
-				Load: load("--rate", "2000", "--connections", "100", "--idle-connections", "8000"), Measure: 5 * second, Latency: true}},
+				Load: load("--rate", "2000", "--connections", "100", "--idle-connections", strconv.Itoa(idle)), Measure: 5 * second, Latency: true}},
 		},
 		{
 			Name: "tcp", Title: "Opaque TCP: 64 bytes to and fro, and 256 KiB messages in bulk",

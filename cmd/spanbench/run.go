@@ -21,6 +21,9 @@ var commit = "unknown"
 // requirePeers is the environment variable that makes a peer that is not installed a failure; any value but "" and "0" does.
 const requirePeers = "REQUIRE_PEERS"
 
+// maxIdle bounds --idle: one address has some 28 000 ports towards a listener, which the active connections need too.
+const maxIdle = 25000
+
 // matrixFlags are those that choose cells.
 func matrixFlags() []cli.Flag {
 	return append(commonFlags(),
@@ -29,6 +32,7 @@ func matrixFlags() []cli.Flag {
 			bench.QuickRuns)},
 		&cli.StringSliceFlag{Name: "only", Usage: "scenarios, by name or pattern; repeatable"},
 		&cli.StringSliceFlag{Name: "peers", Usage: "peers, by name or pattern; repeatable"},
+		&cli.IntFlag{Name: "idle", Value: bench.DefaultIdle, Usage: "idle connections in the scenario many, two descriptors of the proxy each"},
 		&cli.DurationFlag{Name: "short", Usage: "replace the length of every phase: a test of correctness, no measurement"},
 	)
 }
@@ -37,7 +41,7 @@ func matrixFlags() []cli.Flag {
 func matrixOptions(c *cli.Context) (bench.Options, error) {
 	o := bench.Options{
 		Runs: c.Int("runs"), Quick: c.Bool("quick"), Short: c.Duration("short"), Only: c.StringSlice("only"), Peers: c.StringSlice("peers"),
-		Tools: tools(c), Pinning: pinning(c), Commit: commit,
+		Idle: c.Int("idle"), Tools: tools(c), Pinning: pinning(c), Commit: commit,
 	}
 	if v := os.Getenv(requirePeers); v != "" && v != "0" {
 		o.RequirePeers = true
@@ -47,6 +51,8 @@ func matrixOptions(c *cli.Context) (bench.Options, error) {
 		return o, fmt.Errorf("%w: argument %q (allowed: flags only)", errUsage, c.Args().First())
 	case c.IsSet("runs") && o.Runs < 1:
 		return o, fmt.Errorf("%w: --runs %d (allowed: 1 or more)", errUsage, o.Runs)
+	case o.Idle < 1 || o.Idle > maxIdle:
+		return o, fmt.Errorf("%w: --idle %d (allowed: 1 to %d)", errUsage, o.Idle, maxIdle)
 	case o.Short < 0:
 		return o, fmt.Errorf("%w: --short %v (allowed: 0s or more)", errUsage, o.Short)
 	case o.Runs > 0:
