@@ -208,7 +208,7 @@ func TestDefect07ServerSentEventsLeaveAtOnce(t *testing.T) {
 	}
 }
 
-// Undone: Connection is compared as a whole with "Upgrade", or bytes behind a 101 are parsed as HTTP.
+// Undone: a 101 is an interim response like others, so that what follows it is parsed as HTTP.
 func TestDefect08UpgradesInATokenList(t *testing.T) {
 	a := newAgent(t)
 	app := newService(t)
@@ -233,7 +233,7 @@ func TestDefect08UpgradesInATokenList(t *testing.T) {
 	}
 }
 
-// Undone: the preface counts as an HTTP/1 request.
+// Undone: the preface counts as the head of a request, whatever its version says, and gets our lines.
 func TestDefect09HTTP2PrefaceIsUntouched(t *testing.T) {
 	app := newService(t)
 	_, port, _ := strings.Cut(app.addr(), ":")
@@ -249,7 +249,7 @@ func TestDefect09HTTP2PrefaceIsUntouched(t *testing.T) {
 	client.read(9)
 }
 
-// Undone: the parser asks for more until it has seen a line feed.
+// Undone: the parser asks for more until it has seen a line feed, and no timer lets go what is held.
 func TestDefect10BytesWithoutLineFeedAreNotHeld(t *testing.T) {
 	app := newService(t)
 	_, port, _ := strings.Cut(app.addr(), ":")

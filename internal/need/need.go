@@ -20,6 +20,7 @@ var packages = map[string]string{
 	"nginx":     "nginx-light libnginx-mod-stream",
 	"ss":        "iproute2",
 	"tc":        "iproute2",
+	"nsenter":   "util-linux",
 	"unshare":   "util-linux",
 	"ip6tables": "iptables",
 }
