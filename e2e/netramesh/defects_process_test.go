@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"os/exec"
 	"strings"
 	"sync"
@@ -298,24 +299,51 @@ func TestDefect21RestOfAFailedBodyIsNoRequest(t *testing.T) {
 	s := beside(t, a, app.addr(), "")
 	fake := strings.Repeat("GET /fake HTTP/1.1\r\nHost: a\r\n\r\n", 1000)
 	client := dial(t, s.inbound)
-	client.send(fmt.Sprintf("POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", 100*len(fake), fake))
+	client.send(fmt.Sprintf("POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n", 100*len(fake)))
 	server := app.accept()
 	server.head()
+	// An answer that the client does not read, as long as the sidecar takes it, then a reset: the session lives on to deliver the answer.
+	server.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+	_ = server.SetWriteDeadline(time.Now().Add(200 * time.Millisecond))
+	_, err := io.Copy(server.TCPConn, endless{})
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("the sidecar takes what nobody reads: %v", err)
+	}
 	_ = server.SetLinger(0)
 	server.Close()
-	for range 99 {
-		if _, err := io.WriteString(client.TCPConn, fake); err != nil {
-			break // the reset has come
-		}
+	before := s.metric(`spanwire_bytes_total{direction="client_to_server"}`)
+	for range 20 {
+		client.send(fake)
 	}
-	_, _ = io.Copy(io.Discard, client.r)
+	s.awaitMetric(`spanwire_bytes_total{direction="client_to_server"}`, before+float64(20*len(fake)))
+	if _, err := io.Copy(io.Discard, client.r); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("%v, want a reset", err)
+	}
 	client.Close()
 	s.await("the end of the session", func() bool { return s.metric(`spanwire_sessions{side="inbound"}`) == 0 })
 	s.stop()
+	if n := s.exported(); n != 1 {
+		t.Errorf("%d spans", n)
+	}
 	if span := a.one(); span.Op != "/upload" || span.Tags["error"] != true {
 		t.Errorf("span %+v", span)
 	}
 }
+
+// exported returns how many spans the line at the end speaks of.
+func (s *sidecar) exported() (n int) {
+	s.t.Helper()
+	_, tail, found := strings.Cut(s.log.String(), `exported="jaeger `)
+	if _, err := fmt.Sscanf(tail, "%d", &n); !found || err != nil {
+		s.t.Fatalf("no exit line: %v", err)
+	}
+	return n
+}
+
+// endless is a reader of zeros.
+type endless struct{}
+
+func (endless) Read(b []byte) (int, error) { return len(b), nil }
 
 // Undone: what was read before the session became opaque, or held for the rest of its head, is not sent on.
 func TestDefect22FallingBackLosesNothing(t *testing.T) {
@@ -362,4 +390,22 @@ func TestDefect22FallingBackLosesNothing(t *testing.T) {
 			wg.Wait()
 		})
 	}
+	// A server that speaks into a head that is held back: HTTP it is not.
+	t.Run("server first", func(t *testing.T) {
+		const head, greeting = "GET / HTTP/1.1\r\nHost: a\r\nX-Long: b\r\n\r\n", "220 ready\r\n"
+		for split := 1; split < len(head); split++ {
+			client := dial(t, s.inbound)
+			server := app.accept()
+			client.send(head[:split])
+			server.send(greeting)
+			client.read(len(greeting))
+			client.send(head[split:])
+			_ = client.CloseWrite()
+			if got := server.rest(); withoutOurs(got) != head {
+				t.Errorf("split at %d: arrived %q", split, got)
+			}
+			client.Close()
+			server.Close()
+		}
+	})
 }
