@@ -50,6 +50,7 @@ type Config struct {
 	IgnoreAgents  []string
 	FoldPaths     []string // REGEXP[=>REPLACEMENT]
 	Fold          string   // "auto", "off"
+	OpenAPI       string   // file; "" = none
 	MaxOperations int
 	TagSchema     string   // "otel", "zipkin", "netra"
 	TagHeaders    []string // NAME[:tag]

@@ -96,7 +96,7 @@ func TestEverySettingHasEveryPlace(t *testing.T) {
 		"propagators":     "b3", "no-inject": "h", "sampler": "never", "sampler-rule": "GET /x*=never",
 		"sampler-initial": "never", "sampler-interval": "3s", "disabled": "true", "request-id-header": "X-Id", "join-ttl": "3s",
 		"join-size": "7", "naming": "netra", "ignore-path": "/x", "ignore-agent": "x", "fold-path": "x", "fold": "off",
-		"max-operations": "7", "tag-schema": "zipkin", "tag-header": "x", "tag-cookie": "x", "redact-query": "all", "trace-response-header": "x",
+		"max-operations": "7", "tag-schema": "zipkin", "tag-header": "x", "tag-cookie": "x", "redact-query": "all", "openapi": "x", "trace-response-header": "x",
 		"compat":          "netramesh",
 		"x-source-header": "X-S", "x-source-value": "v", "admin": ":7", "metrics": ":8", "probe-ports": "80", "drain-timeout": "3s",
 		"heartbeat": "true", "log-level": "debug", "log-format": "json",

@@ -116,6 +116,12 @@ func spanRows() []Setting {
 			set:         one(oneOf("auto", off), func(c *Config, v string) { c.Fold = v }),
 		},
 		{
+			Name: "openapi", Section: SectionSpans, Value: "FILE",
+			Help:    "the application's OpenAPI 3 description, JSON or YAML: its path templates name inbound operations, before any folding",
+			Allowed: "the name of a file",
+			set:     one(parseText, func(c *Config, v string) { c.OpenAPI = v }),
+		},
+		{
 			Name: "max-operations", Section: SectionSpans, Value: "N",
 			Help:    "distinct names of operations; those beyond are {other}",
 			Allowed: "a whole number from 1 to 1000000",

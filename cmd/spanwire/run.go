@@ -126,6 +126,7 @@ func (s *sidecar) engineConfig() (core.Config, error) {
 	if c.MetricsPeers {
 		maxPeers = c.MaxPeers
 	}
+	described := s.readOpenAPI()
 	var err error
 	ec.Trace, err = trace.NewShared(trace.Config{
 		CountOperations: c.MetricsOperations, MaxPeers: maxPeers,
@@ -133,7 +134,8 @@ func (s *sidecar) engineConfig() (core.Config, error) {
 		SamplerRules: c.SamplerRules, JoinTTL: c.JoinTTL, JoinSize: c.JoinSize,
 		Naming: c.Naming, NoInject: c.NoInject, MaxOperations: c.MaxOperations, IgnorePaths: c.IgnorePaths,
 		IgnoreAgents: c.IgnoreAgents,
-		FoldPaths:    c.FoldPaths, Fold: c.Fold, XSourceHeader: c.XSourceHeader, XSourceValue: c.XSourceValue,
+		FoldPaths:    c.FoldPaths, Fold: c.Fold, Templates: described.Templates, BareTemplates: described.Bare,
+		XSourceHeader: c.XSourceHeader, XSourceValue: c.XSourceValue,
 		TagHeaders: c.TagHeaders, TagCookies: c.TagCookies, RedactQuery: c.RedactQuery, TraceResponseHeader: c.TraceResponseHeader,
 	})
 	if err != nil {

@@ -55,6 +55,9 @@ type Config struct {
 	FoldPaths []string
 	// Fold is "auto" (identifiers are folded by fixed rules, after FoldPaths) or "off"; "" = auto.
 	Fold string
+	// Templates are path templates of the application's own description, below the paths of its servers, BareTemplates the same
+	// without those. They win over folding, for inbound requests. Each begins with a slash, and its braces pair.
+	Templates, BareTemplates []string
 	// XSourceHeader and XSourceValue are set on every outbound request when both are given.
 	XSourceHeader, XSourceValue string
 	// TagHeaders and TagCookies are NAME[:tag]: headers and cookies, of the request and of the response, that become tags of inbound
@@ -101,6 +104,7 @@ type Shared struct {
 	ignoreAgents []glob
 	rules        []foldRule
 	autoFold     bool
+	templates    *templates // nil = none
 	tags         []tagRule
 	cookies      []tagRule
 	redact       redaction
@@ -242,6 +246,7 @@ func (s *Shared) setNames(c *Config) error {
 		}
 		s.rules = append(s.rules, r)
 	}
+	s.templates = newTemplates(c.Templates, c.BareTemplates)
 	s.ignorePaths = parseGlobs(c.IgnorePaths)
 	s.ignoreAgents = parseGlobs(c.IgnoreAgents)
 	return nil

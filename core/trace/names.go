@@ -112,6 +112,7 @@ func (t *Tracer) operation(r *Request, method, host, path []byte) *nameSlot {
 	if op := r.Head.Operation; op.Len() > 0 {
 		return t.cached(append(raw, op.In(r.Data)[:min(op.Len(), maxFoldBytes)]...), -1)
 	}
+	whole := len(path) <= maxFoldBytes
 	path = path[:min(len(path), maxFoldBytes)]
 	switch {
 	case !t.s.netra:
@@ -129,8 +130,31 @@ func (t *Tracer) operation(r *Request, method, host, path []byte) *nameSlot {
 	if len(path) == 0 {
 		return t.cached(append(raw, '/'), -1)
 	}
+	if t.s.templates != nil && whole && r.Kind == span.Server {
+		return t.describedOperation(append(raw, path...), at)
+	}
 	return t.cached(append(raw, path...), at)
 }
+
+// describedOperation is cached for a request to the application that has a description of its own: when the description has no
+// template for the path, the path is folded as any other.
+func (t *Tracer) describedOperation(raw []byte, at int) *nameSlot {
+	slot, found := t.slot(append(raw, describedMark))
+	if found {
+		return slot
+	}
+	if template := t.s.templates.find(raw[at:]); template != "" {
+		slot.name = append(append(slot.name[:0], raw[:at]...), template...)
+	} else {
+		slot.name = t.s.appendFolded(append(slot.name[:0], raw[:at]...), raw[at:])
+	}
+	t.s.settle(slot)
+	return slot
+}
+
+// describedMark ends the keys of inbound names where there is a description: outbound requests may have the same path, and another
+// application's description. No path has such a byte.
+const describedMark = 0
 
 // appendMethod appends the method if it looks like one, else HTTP, as OTel names spans of unknown methods: the rest is anybody's
 // text.
@@ -149,25 +173,40 @@ func appendMethod(dst, method []byte) []byte {
 // cached returns the place of the name for raw, whose path begins at offset at (−1: nothing in it is to be folded). raw stands in t.scratch's
 // space; the result is valid until the next call.
 func (t *Tracer) cached(raw []byte, at int) *nameSlot {
-	t.scratch = raw
+	slot, found := t.slot(raw)
+	if found {
+		return slot
+	}
+	if at < 0 {
+		slot.name = append(slot.name[:0], raw...)
+	} else {
+		slot.name = t.s.appendFolded(append(slot.name[:0], raw[:at]...), raw[at:])
+	}
+	t.s.settle(slot)
+	return slot
+}
+
+// slot returns the place of a key in the cache; found is false when its name is still to be made.
+func (t *Tracer) slot(key []byte) (slot *nameSlot, found bool) {
+	t.scratch = key
 	if t.names.slots == nil {
 		t.names.slots = make([]nameSlot, nameSlots)
 	}
-	hash := maphash.Bytes(t.seed, raw)
-	slot := &t.names.slots[hash&(nameSlots-1)]
-	if slot.hash != hash || !bytes.Equal(slot.raw, raw) {
-		slot.hash, slot.raw, slot.sampler = hash, append(slot.raw[:0], raw...), nil
-		if at < 0 {
-			slot.name = append(slot.name[:0], raw...)
-		} else {
-			slot.name = t.s.appendFolded(append(slot.name[:0], raw[:at]...), raw[at:])
-		}
-		slot.name = cutName(slot.name)
-		if slot.id = t.s.operations.admit(slot.name); slot.id == otherID {
-			slot.name = append(slot.name[:0], otherName...)
-		}
+	hash := maphash.Bytes(t.seed, key)
+	slot = &t.names.slots[hash&(nameSlots-1)]
+	if slot.hash == hash && bytes.Equal(slot.raw, key) {
+		return slot, true
 	}
-	return slot
+	slot.hash, slot.raw, slot.sampler = hash, append(slot.raw[:0], key...), nil
+	return slot, false
+}
+
+// settle cuts a new name to its length, and takes it among the names if there is room.
+func (s *Shared) settle(slot *nameSlot) {
+	slot.name = cutName(slot.name)
+	if slot.id = s.operations.admit(slot.name); slot.id == otherID {
+		slot.name = append(slot.name[:0], otherName...)
+	}
 }
 
 // cutName cuts a name to what a record holds, on a UTF-8 boundary, before it is counted among the names.
