@@ -59,6 +59,10 @@ demo-service:
 demo: build demo-service ## three services, a sidecar beside each, one trace in the terminal (needs Go and git only)
 	@build/demo -requests $(REQUESTS)
 
+.PHONY: demo-transparent
+demo-transparent: build demo-service ## three hosts with redirect rules, sidecars nobody was told of, curl, one trace, over IPv4 and IPv6 (needs root and curl)
+	@build/demo -requests $(REQUESTS) -transparent
+
 .PHONY: demo-zipkin
 demo-zipkin: need-java build demo-service $(ZIPKIN_JAR) ## the same into a real Zipkin (needs Java 17 and curl)
 	@build/demo -requests $(REQUESTS) -collector zipkin -zipkin-jar $(ZIPKIN_JAR) $(KEEP)

@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/spanwire/spanwire/demo/hosts"
 	"github.com/spanwire/spanwire/demo/waterfall"
 )
 
@@ -36,6 +37,8 @@ type options struct {
 	zipkinJar, jaeger string
 	requests          int
 	keep              bool
+	transparent       bool
+	inside, hold      bool // this process was started by the transparent demo
 }
 
 func main() {
@@ -54,7 +57,14 @@ func demo() int {
 	flag.StringVar(&opts.jaeger, "jaeger", "", "path of Jaeger's executable")
 	flag.IntVar(&opts.requests, "requests", 48, "how many requests to send")
 	flag.BoolVar(&opts.keep, "keep", false, "on a terminal, leave Zipkin or Jaeger running until Ctrl-C, so that its pages can be looked at")
+	flag.BoolVar(&opts.transparent, "transparent", false, "three hosts with redirect rules, in network namespaces (needs root)")
+	flag.BoolVar(&opts.inside, "inside", false, "with -transparent: the namespace is there (the demo says so to itself)")
+	flag.BoolVar(&opts.hold, "hold", false, "hold a host of -transparent (the demo says so to itself)")
 	flag.Parse()
+	if opts.hold {
+		hosts.Hold()
+		return 0
+	}
 
 	// The first Ctrl-C cleans up; stop gives the second one its usual meaning back.
 	interrupted, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -64,6 +74,14 @@ func demo() int {
 	defer cancel()
 
 	s := &show{out: os.Stdout, style: waterfall.StyleFor(os.Stdout)}
+	if opts.transparent && !opts.inside {
+		code, err := isolated()
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "demo:", err)
+			return exitUsage
+		}
+		return code
+	}
 	err := runScenes(ctx, interrupted, s, opts)
 	switch {
 	case err == nil:

@@ -36,6 +36,9 @@ func runScenes(ctx, interrupted context.Context, s *show, opts options) error {
 			return fmt.Errorf("%w: %w: run make build demo-service", errUsage, err)
 		}
 	}
+	if opts.transparent {
+		return s.playTransparent(ctx, opts)
+	}
 	switch opts.collector {
 	case "demo":
 		return withCollector(func(c *collector.Collector) error {

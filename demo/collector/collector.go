@@ -34,8 +34,11 @@ type Collector struct {
 }
 
 // Start listens on a free port of the loopback interface.
-func Start() (*Collector, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func Start() (*Collector, error) { return StartAt("127.0.0.1:0") }
+
+// StartAt listens at addr.
+func StartAt(addr string) (*Collector, error) {
+	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("collector: %w", err)
 	}
