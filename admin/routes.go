@@ -14,8 +14,8 @@ const (
 	typeMetrics = "text/plain; version=0.0.4; charset=utf-8"
 )
 
-// probeTimeout bounds the dial of a probe; a kubelet waits a second by default.
-const probeTimeout = 900 * time.Millisecond
+// probeTimeout bounds each of the two dials of a probe; a kubelet waits a second by default.
+const probeTimeout = 450 * time.Millisecond
 
 // handle answers one request. A fault in it is logged and answered with 500: what an operator asks must not end the traffic.
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
@@ -52,6 +52,11 @@ func (s *Server) read(path string) (method string, action func(*fasthttp.Request
 	case "/metrics":
 		return fasthttp.MethodGet, s.metrics
 	}
+	// A kubelet reaches the metrics listener only. It learns nothing there that it could not learn by dialling a port itself, and
+	// only of ports that were named at the start.
+	if strings.HasPrefix(path, probePath) && len(s.cfg.Probes) > 0 {
+		return fasthttp.MethodGet, s.probe
+	}
 	return "", nil
 }
 
@@ -70,8 +75,6 @@ func (s *Server) control(path string, post bool) (method string, action func(*fa
 		return fasthttp.MethodPost, s.drain
 	case path == "/quitquitquit":
 		return fasthttp.MethodPost, s.quitNow
-	case strings.HasPrefix(path, probePath):
-		return fasthttp.MethodGet, s.probe
 	case strings.HasPrefix(path, profilePath), path+"/" == profilePath:
 		return fasthttp.MethodGet, s.profile
 	}
@@ -168,7 +171,8 @@ func (s *Server) quitNow(ctx *fasthttp.RequestCtx) {
 const probePath = "/probe/tcp/"
 
 // probe dials a port of the application. With inbound redirection a kubelet's own TCP probe would reach the sidecar, which
-// accepts even when the application is gone.
+// accepts even when the application is gone. An application need not listen on the loopback address: where nobody does, the address
+// that the request came to is asked, which is the Pod's own when a kubelet asks.
 func (s *Server) probe(ctx *fasthttp.RequestCtx) {
 	port, ok := parsePort(string(ctx.Path()[len(probePath):]))
 	addr, named := s.cfg.Probes[port]
@@ -176,11 +180,25 @@ func (s *Server) probe(ctx *fasthttp.RequestCtx) {
 		respond(ctx, fasthttp.StatusNotFound, typeText, "no such port was named at the start\n")
 		return
 	}
-	conn, err := net.DialTimeout("tcp", addr, probeTimeout)
+	err := dialable(addr)
+	if local, ok := ctx.LocalAddr().(*net.TCPAddr); err != nil && ok && !local.IP.IsLoopback() {
+		_, named, _ := net.SplitHostPort(addr)
+		if dialable(net.JoinHostPort(local.IP.String(), named)) == nil {
+			err = nil
+		}
+	}
 	if err != nil {
 		respond(ctx, fasthttp.StatusServiceUnavailable, typeText, err.Error()+"\n")
 		return
 	}
-	_ = conn.Close()
 	respond(ctx, fasthttp.StatusOK, typeText, "ok\n")
+}
+
+// dialable returns nil when a connection to addr is accepted.
+func dialable(addr string) error {
+	conn, err := net.DialTimeout("tcp", addr, probeTimeout)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
 }

@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/spanwire/spanwire/internal/need"
 )
 
 // server is a Server under test and what its functions were asked.
@@ -195,9 +197,45 @@ func TestProbesOfNamedPortsOnly(t *testing.T) {
 		fmt.Sprint(port(up)): 200, fmt.Sprint(port(down)): 503, "1": 404, "": 404, "0": 404, "x": 404, "99999": 404,
 		fmt.Sprintf("%d/x", port(up)): 404,
 	} {
-		if status, body, _ := ask(t, "GET", s.admin+"/probe/tcp/"+path, ""); status != want {
-			t.Errorf("probe %q: %d %q, want %d", path, status, body, want)
+		// A kubelet reaches the metrics listener only.
+		for _, base := range []string{s.admin, s.metrics} {
+			if status, body, _ := ask(t, "GET", base+"/probe/tcp/"+path, ""); status != want {
+				t.Errorf("probe %q at %s: %d %q, want %d", path, base, status, body, want)
+			}
 		}
+	}
+}
+
+// TestProbeAsksWhereTheRequestCame: an application may listen at the Pod's address alone.
+func TestProbeAsksWhereTheRequestCame(t *testing.T) {
+	var own net.IP
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range addrs {
+		if n, ok := a.(*net.IPNet); ok && n.IP.To4() != nil && !n.IP.IsLoopback() {
+			own = n.IP
+		}
+	}
+	if own == nil {
+		need.Missing(t, "an address that is not loopback", "any network interface")
+	}
+	up, err := net.Listen("tcp", net.JoinHostPort(own.String(), "0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer up.Close()
+	port := up.Addr().(*net.TCPAddr).Port
+	s := serve(t, func(c *Config) {
+		c.Metrics = net.JoinHostPort(own.String(), "0")
+		c.Probes = map[uint16]string{uint16(port): fmt.Sprintf("127.0.0.1:%d", port)}
+	})
+	if status, body, _ := ask(t, "GET", fmt.Sprintf("%s/probe/tcp/%d", s.metrics, port), ""); status != 200 {
+		t.Errorf("probe at the Pod's address: %d %q", status, body)
+	}
+	if status, _, _ := ask(t, "GET", fmt.Sprintf("%s/probe/tcp/%d", s.admin, port), ""); status != 503 {
+		t.Errorf("probe at the loopback address, where nobody listens: %d", status)
 	}
 }
 

@@ -123,7 +123,7 @@ func operationRows() []Setting {
 		},
 		{
 			Name: "metrics", Section: SectionOperation, Value: "ADDR",
-			Help:        "listener for /metrics, /healthz and /readyz alone; off for none",
+			Help:        "listener for /metrics, /healthz, /readyz and the probes of --probe-ports alone; off for none",
 			Allowed:     allowedListen,
 			compatible:  []compatible{portOnly("NETRA_PROMETHEUS_PORT", "")},
 			defaultNote: "`:14958`; off when `--inbound` or `--outbound` is given",
@@ -132,7 +132,7 @@ func operationRows() []Setting {
 		},
 		{
 			Name: "probe-ports", Section: SectionOperation, Value: "LIST", form: list,
-			Help:        "ports of the application that GET /probe/tcp/PORT may dial on the loopback address",
+			Help:        "ports of the application that GET /probe/tcp/PORT may dial, on either listener",
 			Allowed:     "ports from 1 to 65535, separated by commas",
 			defaultNote: "none; the upstreams of `--inbound` always may",
 			set:         each(parseRealPort, func(c *Config, v []uint16) { c.ProbePorts = v }),

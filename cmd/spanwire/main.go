@@ -69,6 +69,8 @@ func newApp(environ []string, stdout, stderr io.Writer) *cli.App {
 				CustomHelpTemplate: literal(runHelp())},
 			waitCommand(environ),
 			interceptCommand(environ, stdout, stderr),
+			injectCommand(os.Stdin, stdout, stderr),
+			uninjectCommand(os.Stdin, stdout, stderr),
 			versionCommand(),
 		},
 	}
@@ -93,7 +95,7 @@ func onUsageError(_ *cli.Context, err error, _ bool) error { return usageError{e
 // noArguments refuses what is no flag: most likely a command misspelt.
 func noArguments(c *cli.Context) error {
 	if c.Args().Present() {
-		return usageError{fmt.Errorf("%q is no command or argument here: want run, wait, intercept or version, then flags", c.Args().First())}
+		return usageError{fmt.Errorf("%q is no command or argument here: want run, wait, intercept, inject, uninject or version, then flags", c.Args().First())}
 	}
 	return nil
 }
@@ -109,6 +111,8 @@ Usage:
   spanwire wait [flags]    return once a sidecar on this host is ready
   spanwire intercept add|remove|show|check [flags]
                            redirect connections to the sidecar (needs NET_ADMIN)
+  spanwire inject, uninject [flags]
+                           put the sidecar into Kubernetes manifests, take it out
   spanwire version         say which build this is
 
 ` + flagHelp()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"strings"
 	"time"
 
@@ -29,20 +30,34 @@ func waitCommand(environ []string) *cli.Command {
 		Usage: "return once a sidecar on this host is ready",
 		Flags: []cli.Flag{
 			&cli.DurationFlag{Name: "timeout", Value: defaultWait, Usage: "end with code 1 after this time"},
+			&cli.StringFlag{Name: "closed", Usage: "wait until nobody listens at these ports of this host any more"},
 			&cli.StringFlag{Name: "address", Usage: "ask at this HOST:PORT (default: where --admin, or else --metrics, of the environment is)"},
 		},
 		CustomHelpTemplate: literal(`Usage: spanwire wait [flags]
 
-Returns once a sidecar on this host is ready, or with code 1 when the time is over.
+Returns once a sidecar on this host is ready, or with code 1 when the time is over. With --closed: once the application has closed its
+ports, which is what the sidecar's own stop waits for where both are told to stop at once.
 
   --timeout DURATION
         how long to wait (default: 30s)
+  --closed PORTS
+        wait until nobody listens at any of these ports of this host, separated by commas
   --address HOST:PORT
         where its admin or metrics listener is (default: what SPANWIRE_ADMIN or SPANWIRE_METRICS says, else 127.0.0.1:14957)
 `),
 		Action: func(c *cli.Context) error {
 			if err := noArguments(c); err != nil {
 				return err
+			}
+			if c.Duration("timeout") < 0 {
+				return usageError{fmt.Errorf("--timeout %q: want a duration, such as 30s", c.Duration("timeout"))}
+			}
+			if c.IsSet("closed") {
+				ports, err := portNumbers(c.String("closed"))
+				if err != nil {
+					return usageError{fmt.Errorf("--closed %q: want ports from 1 to 65535, separated by commas", c.String("closed"))}
+				}
+				return waitClosed(ports, c.Duration("timeout"))
 			}
 			address := c.String("address")
 			if address == "" {
@@ -52,9 +67,6 @@ Returns once a sidecar on this host is ready, or with code 1 when the time is ov
 				}
 			} else if _, _, err := net.SplitHostPort(address); err != nil {
 				return usageError{fmt.Errorf("--address %q: want HOST:PORT", address)}
-			}
-			if c.Duration("timeout") < 0 {
-				return usageError{fmt.Errorf("--timeout %q: want a duration, such as 30s", c.Duration("timeout"))}
 			}
 			return waitReady(address, c.Duration("timeout"))
 		},
@@ -74,6 +86,45 @@ func waitReady(address string, timeout time.Duration) error {
 		}
 		time.Sleep(askEvery)
 	}
+}
+
+// portNumbers reads a comma list of ports.
+func portNumbers(list string) (ports []uint16, err error) {
+	for _, s := range strings.Split(list, ",") {
+		n, err := strconv.ParseUint(strings.TrimSpace(s), 10, 16)
+		if err != nil || n == 0 {
+			return nil, fmt.Errorf("port %q", s)
+		}
+		ports = append(ports, uint16(n))
+	}
+	return ports, nil
+}
+
+// waitClosed asks until no port is open or the time is over. It asks at least once.
+func waitClosed(ports []uint16, timeout time.Duration) error {
+	deadline := time.Now().Add(timeout)
+	for {
+		open, at := anyOpen(ports)
+		if !open {
+			return nil
+		}
+		if !time.Now().Add(askEvery).Before(deadline) {
+			return fmt.Errorf("port %d was still open after %s", at, timeout)
+		}
+		time.Sleep(askEvery)
+	}
+}
+
+// anyOpen reports whether one of the ports of the loopback address accepts connections, and which.
+func anyOpen(ports []uint16) (open bool, port uint16) {
+	for _, p := range ports {
+		conn, err := net.DialTimeout("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(int(p))), askTimeout)
+		if err == nil {
+			_ = conn.Close()
+			return true, p
+		}
+	}
+	return false, 0
 }
 
 // askReady asks GET /readyz once. The request is written by hand: one line to send and one to read are no reason to link an HTTP

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// write returns the path of a file with the text.
+func write(t *testing.T, text string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "manifest.yaml")
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+const podManifest = `apiVersion: v1
+kind: Pod
+metadata:
+  name: shop
+  annotations: {spanwire.dev/config-loops: "2"}
+spec:
+  containers:
+  - {name: app, image: app}   # ours
+`
+
+func TestInjectAndUninject(t *testing.T) {
+	name := write(t, podManifest)
+	out, stderr, code := once(t, nil, "inject", "-f", name, "--set", "fail-open=true", "--set", "fold-path=/a/[0-9]+,/b", "--image", "x:1")
+	if code != 0 || stderr != "spanwire: pod/shop: injected\n" {
+		t.Fatalf("%d %q", code, stderr)
+	}
+	for _, want := range []string{`"x:1"`, `"--fail-open=true"`, `"/a/[0-9]+,/b"`, "SPANWIRE_LOOPS\n      value: \"2\"", "value: shop"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("without %s:\n%s", want, out)
+		}
+	}
+	back, _, code := once(t, nil, "uninject", "-f", write(t, out))
+	if back != podManifest || code != 0 {
+		t.Errorf("%d\n%s", code, back)
+	}
+	again, _, _ := once(t, nil, "inject", "-f", write(t, out), "--set", "fail-open=true", "--set", "fold-path=/a/[0-9]+,/b", "--image", "x:1")
+	if again != out {
+		t.Errorf("twice is not once:\n%s", again)
+	}
+}
+
+func TestInjectLeavesNetInitOutBesideExplicitListeners(t *testing.T) {
+	out, _, code := once(t, nil, "inject", "-f", write(t, podManifest), "--set", "inbound=:8080=127.0.0.1:80")
+	if code != 0 || strings.Contains(out, "NET_ADMIN") || !strings.Contains(out, "/readyz") {
+		t.Errorf("%d\n%s", code, out)
+	}
+}
+
+func TestInjectRefuses(t *testing.T) {
+	good := write(t, podManifest)
+	for _, c := range []struct {
+		why  string
+		args []string
+		code int
+		want string
+	}{
+		{"no such file", []string{"-f", "/no/such"}, 2, `-f "/no/such": want a readable file`},
+		{"a set of nothing", []string{"-f", good, "--set", "lops=1"}, 2, `--set "lops=1": want NAME=VALUE`},
+		{"an argument", []string{good}, 2, "is no command or argument"},
+		{"a value that run refuses", []string{"-f", good, "--set", "sampler=x"}, 1, `SPANWIRE_SAMPLER "x": want`},
+		{"a value that intercept refuses", []string{"-f", good, "--set", "inbound-ports=x"}, 1, `--inbound-ports "x": want`},
+		{"an annotation of no setting", []string{"-f", write(t, strings.Replace(podManifest, "loops", "lops", 1))}, 1,
+			`line 5, column 43: annotation spanwire.dev/config-lops: --lops "2": there is no such setting`},
+		{"an annotation with a value that run refuses", []string{"-f", write(t, strings.Replace(podManifest, `"2"`, `"0"`, 1))}, 1,
+			`line 5, column 44: annotation spanwire.dev/config-loops: SPANWIRE_LOOPS "0": want a whole number`},
+		{"broken YAML", []string{"-f", write(t, "a: [1\n")}, 1, "line 1, column 4: "},
+	} {
+		out, stderr, code := once(t, nil, append([]string{"inject"}, c.args...)...)
+		if code != c.code || out != "" || !strings.Contains(stderr, c.want) || strings.Count(stderr, "\n") != 1 {
+			t.Errorf("%s: %d %q %q; want %d %q", c.why, code, out, stderr, c.code, c.want)
+		}
+	}
+}
+
+func TestWaitClosed(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+	if _, stderr, code := once(t, nil, "wait", "--closed", port, "--timeout", "1ms"); code != 1 || !strings.Contains(stderr, "still open") {
+		t.Errorf("an open port: %d %q", code, stderr)
+	}
+	time.AfterFunc(100*time.Millisecond, func() { _ = l.Close() })
+	if _, stderr, code := once(t, nil, "wait", "--closed", port, "--timeout", "10s"); code != 0 {
+		t.Errorf("a port that closes: %d %q", code, stderr)
+	}
+	for _, bad := range []string{"0", "", "x", "70000", "1,,2"} {
+		if _, stderr, code := once(t, nil, "wait", "--closed="+bad); code != 2 || !strings.Contains(stderr, "--closed") {
+			t.Errorf("--closed %q: %d %q", bad, code, stderr)
+		}
+	}
+}

@@ -1,0 +1,97 @@
+package inject
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/goccy/go-yaml/ast"
+)
+
+// Annotations of ours begin with prefix; those of a Pod's template win over those of its workload.
+const prefix = "spanwire.dev/"
+
+// wishes is what is asked of one Pod: by the caller, overridden by annotations.
+type wishes struct {
+	skip    bool   // inject: "false"
+	service string // service-name; "" = none was asked for
+	legacy  bool
+	netInit bool
+	image   string
+	// rules are flags of `spanwire intercept add`, settings are settings of `spanwire run`.
+	rules, settings map[string]string
+	// where is the node of each annotation, by name, for errors.
+	where map[string]ast.Node
+}
+
+// wishesOf reads the annotations of a Pod and its workload over the options.
+func (j *job) wishesOf(t template) (*wishes, error) {
+	w := &wishes{legacy: j.opts.Legacy, netInit: !j.opts.NoNetInit, image: j.opts.Image, service: j.opts.ServiceName,
+		rules: map[string]string{}, settings: map[string]string{}, where: map[string]ast.Node{}}
+	for name, v := range j.opts.Rules {
+		w.rules[name] = v
+	}
+	for name, v := range j.opts.Settings {
+		w.settings[name] = v
+	}
+	owners := []*ast.MappingNode{t.owner}
+	if t.pod != t.owner {
+		owners = append(owners, t.pod)
+	}
+	for _, m := range owners {
+		annotations := asMapping(valueAt(asMapping(valueAt(m, "metadata")), "annotations"))
+		if annotations == nil {
+			continue
+		}
+		for _, e := range annotations.Values {
+			name, ours := strings.CutPrefix(keyText(e.Key), prefix)
+			if !ours {
+				continue
+			}
+			value, ok := scalarText(e.Value)
+			if !ok {
+				return nil, j.doc.at(e.Value, "annotation %s%s: want a string", prefix, name)
+			}
+			if err := j.wish(w, name, value, e.Value); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return w, nil
+}
+
+// wish applies one annotation.
+func (j *job) wish(w *wishes, name, value string, at ast.Node) error {
+	w.where[name] = at
+	flag := func(into *bool) error {
+		switch value {
+		case "true", "false":
+			*into = value == "true"
+			return nil
+		}
+		return j.doc.at(at, "annotation %s%s %q: want \"true\" or \"false\"", prefix, name, value)
+	}
+	setting, isSetting := strings.CutPrefix(name, "config-")
+	switch {
+	case name == "inject":
+		inject := true
+		err := flag(&inject)
+		w.skip = !inject
+		return err
+	case name == "legacy":
+		return flag(&w.legacy)
+	case name == "net-init":
+		return flag(&w.netInit)
+	case name == "service-name":
+		w.service = value
+	case name == "image":
+		w.image = value
+	case isSetting && setting != "" && setting != "service-name":
+		w.settings[setting] = value
+	case slices.Contains(j.opts.RuleNames, name):
+		w.rules[name] = value
+	default:
+		return j.doc.at(at, "annotation %s%s: want inject, service-name, image, legacy, net-init, config-<setting>, or one of %s",
+			prefix, name, strings.Join(j.opts.RuleNames, ", "))
+	}
+	return nil
+}

@@ -1,0 +1,103 @@
+package inject
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// pod wraps lines of a Pod's spec.
+func pod(spec string) string {
+	return "apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\nspec:\n" + spec
+}
+
+func TestBadManifestsAreErrorsWithAPlace(t *testing.T) {
+	for _, c := range []struct {
+		why, in      string
+		line, column int
+		says         string
+	}{
+		{"a tab", "a:\n\tb: 1\n", 2, 1, "cannot start any token"},
+		{"an open list", "a: 1\nb: [1\n", 2, 4, "']' not found"},
+		{"a template not rendered", "a: 1\nb: {{ .Values.x }}\n", 2, 5, "flow map"},
+		{"the second document", "a: 1\n---\nb: c: d\n", 3, 0, "not allowed"},
+		{"a key twice", "a: 1\nb: 2\na: 3\n", 3, 1, "\"a\""},
+		{"a control character", "a: 1\nb: x\x00y\n", 2, 5, "control character"},
+		{"not UTF-8", "a: \xff\n", 1, 4, "not UTF-8"},
+		{"old Mac line endings", "a: 1\rb: 2\n", 1, 5, "carriage return"},
+		{"brackets without end", "a: " + strings.Repeat("[", 5000), 1, 1004, "too deeply"},
+		{"dashes without end", strings.Repeat("- ", 100000), 1, 0, "too deeply"},
+		{"an alias for containers", pod("  x: &c [{name: a}]\n  containers: *c\n"), 7, 0, "containers"},
+		{"containers that are none", pod("  containers: 5\n"), 6, 15, "want a list"},
+		{"init containers that are none", pod("  initContainers: 5\n  containers: [{name: a}]\n"), 6, 19, "want a list"},
+		{"a merge key", pod("  <<: {containers: []}\n  containers: [{name: a}]\n"), 6, 3, "merge key"},
+		{"a probe of an unknown name", pod("  containers:\n  - name: a\n    livenessProbe: {tcpSocket: {port: web}}\n"), 8, 39, "no port that the container declares"},
+		{"an alias for a named port", pod("  containers:\n  - name: a\n    ports: [{name: w, containerPort: 1}]\n    livenessProbe: &p {tcpSocket: {port: w}}\n" +
+			"  - name: b\n    ports: [{name: w, containerPort: 2}]\n    livenessProbe: *p\n"), 12, 20, "alias for a tcpSocket"},
+		{"an annotation that is none of ours", strings.Replace(pod("  containers: [{name: a}]\n"), "  name: a\n", "  name: a\n  annotations: {spanwire.dev/exclude-outbuond-ports: '1'}\n", 1), 5, 0, "exclude-outbuond-ports"},
+		{"an annotation with a wrong value", strings.Replace(pod("  containers: [{name: a}]\n"), "  name: a\n", "  name: a\n  annotations:\n    spanwire.dev/inject: maybe\n", 1), 6, 26, "\"maybe\""},
+		{"a setting with a wrong value", strings.Replace(pod("  containers: [{name: a}]\n"), "  name: a\n", "  name: a\n  annotations:\n    spanwire.dev/config-sampler: x\n", 1), 6, 34, "config-sampler"},
+		{"a rule with a wrong value", strings.Replace(pod("  containers: [{name: a}]\n"), "  name: a\n", "  name: a\n  annotations:\n    spanwire.dev/fail-open: x\n", 1), 6, 29, "fail-open"},
+		{"a probe and no metrics listener", strings.Replace(pod("  containers:\n  - name: a\n    livenessProbe: {tcpSocket: {port: 1}}\n"), "  name: a\n", "  name: a\n  annotations: {spanwire.dev/config-metrics: 'off'}\n", 1), 9, 0, "--metrics"},
+		{"a Pod without a name", "apiVersion: v1\nkind: Pod\nspec:\n  containers: [{name: a}]\n", 1, 0, "without a name"},
+		{"JSON", `{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {"containers": [{"name": "a"}]}}`, 1, 1, "JSON"},
+		{"a mark without its end", "a: 1\n# >>> spanwire\nb: 2\n", 2, 1, "without its"},
+	} {
+		out, err := Inject([]byte(c.in), options())
+		var e *Error
+		if !errors.As(err, &e) || out != nil {
+			t.Errorf("%s: %v, want an error with a place and no output", c.why, err)
+			continue
+		}
+		if e.Line != c.line || c.column != 0 && e.Column != c.column || !strings.Contains(e.Message, c.says) {
+			t.Errorf("%s: %v; want line %d, column %d, %q", c.why, e, c.line, c.column, c.says)
+		}
+	}
+}
+
+// FuzzInject: whatever the text, there is an error with a place, or a text that twice is the same, whose way back is the input.
+func FuzzInject(f *testing.F) {
+	files, err := filepath.Glob("testdata/*.*")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, name := range files {
+		if b, err := os.ReadFile(name); err == nil {
+			f.Add(b, false)
+			f.Add(b, true)
+		}
+	}
+	f.Fuzz(func(t *testing.T, in []byte, legacy bool) {
+		if len(in) > 16<<10 {
+			t.Skip("the parser's time grows faster than the text")
+		}
+		opts := options()
+		opts.Legacy = legacy
+		out, err := Inject(in, opts)
+		if err != nil {
+			var e *Error
+			if !errors.As(err, &e) || e.Line < 1 || e.Column < 1 {
+				t.Fatalf("an error without a place: %v", err)
+			}
+			return
+		}
+		plain, _, err := Uninject(in)
+		if err != nil {
+			t.Fatalf("injected, but cannot be taken out: %v", err)
+		}
+		if out.Injected == 0 && !bytes.Equal(out.Text, plain) {
+			t.Fatalf("nothing injected, yet changed:\n%q", out.Text)
+		}
+		back, _, err := Uninject(out.Text)
+		if err != nil || !bytes.Equal(back, plain) {
+			t.Fatalf("the way back: %v\n%q\nwant\n%q", err, back, plain)
+		}
+		again, err := Inject(out.Text, opts)
+		if err != nil || !bytes.Equal(again.Text, out.Text) {
+			t.Fatalf("twice is not once: %v", err)
+		}
+	})
+}
