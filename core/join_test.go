@@ -25,15 +25,23 @@ type mesh struct {
 // newMesh starts a mesh whose application is handle. Calls of the application to m.outbound arrive at a backend that answers 200.
 func newMesh(t *testing.T, handle func(m *mesh, w http.ResponseWriter, r *http.Request)) *mesh {
 	t.Helper()
+	return newMeshWith(t, trace.Config{}, handle, func(*http.Request) {})
+}
+
+// newMeshWith is newMesh with settings, and with a look at what arrives at the backend.
+func newMeshWith(t *testing.T, c trace.Config, handle func(m *mesh, w http.ResponseWriter, r *http.Request),
+	arrived func(r *http.Request)) *mesh {
+	t.Helper()
 	m := &mesh{client: newClient(t), app: newClient(t)}
 	backend := httpServer(t, func(w http.ResponseWriter, r *http.Request) {
 		if strings.Count(strings.Join(r.Header.Values("Traceparent"), ","), "-") != 3 {
 			t.Errorf("traceparent %q", r.Header.Values("Traceparent"))
 		}
+		arrived(r)
 		_, _ = io.WriteString(w, "ok")
 	})
 	app := httpServer(t, func(w http.ResponseWriter, r *http.Request) { handle(m, w, r) })
-	shared, err := trace.NewShared(trace.Config{})
+	shared, err := trace.NewShared(c)
 	if err != nil {
 		t.Fatal(err)
 	}
