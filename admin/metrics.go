@@ -3,6 +3,7 @@ package admin
 import (
 	"github.com/spanwire/spanwire/core"
 	"github.com/spanwire/spanwire/core/span"
+	"github.com/spanwire/spanwire/core/trace"
 	"github.com/spanwire/spanwire/exporters"
 	"github.com/spanwire/spanwire/parsers"
 )
@@ -14,7 +15,7 @@ var sides = [...]string{span.Server: "inbound", span.Client: "outbound"}
 var statusClasses = [core.NumStatusClasses]string{"none", "1xx", "2xx", "3xx", "4xx", "5xx"}
 
 // metricsBytes is what a scrape takes, about; one allocation then holds it.
-const metricsBytes = 16 << 10
+const metricsBytes = 20 << 10
 
 // appendMetrics appends all metrics. Families and labels are always the same, so that rates begin at zero.
 func (s *Server) appendMetrics(dst []byte) []byte {
@@ -101,6 +102,18 @@ func appendReasons(e *encoder, st *core.Stats) {
 	for r := core.RefusedSelf; r < core.NumRefusals; r++ {
 		e.uint(st.Refused[r], "reason", r.String())
 	}
+	e.family("spanwire_ignored_total", "counter", "Requests without a span, by --ignore-path or --ignore-agent.")
+	e.uint(st.Ignored)
+	e.family("spanwire_other_operations_total", "counter", "Requests named {other}, all --max-operations names being in use.")
+	e.uint(st.OtherNames)
+	e.family("spanwire_contexts_invalid_total", "counter", "Trace contexts that were skipped as invalid.")
+	for f := trace.FormatW3C; f < trace.NumFormats; f++ {
+		e.uint(st.BadContexts[f], "format", f.String())
+	}
+	e.family("spanwire_tracestates_dropped_total", "counter", "Requests whose tracestate went, the trace having restarted.")
+	e.uint(st.StatesDropped)
+	e.family("spanwire_request_ids_too_long_total", "counter", "Request ids too long to join by.")
+	e.uint(st.IDsTooLong)
 	e.family("spanwire_joins_total", "counter", "Spans by how they found their parent.")
 	for j := span.JoinRoot; j < span.NumJoins; j++ {
 		e.uint(st.Joins[j], "how", j.String())

@@ -138,6 +138,10 @@ func fakeRelay() core.Stats {
 	for i := range st.Opaque {
 		st.Opaque[i], st.Unedited[i], st.UneditedBack[i] = uint64(100+i), uint64(200+i), uint64(600+i)
 	}
+	for i := range st.BadContexts {
+		st.BadContexts[i] = uint64(700 + i)
+	}
+	st.Ignored, st.OtherNames, st.StatesDropped, st.IDsTooLong = 801, 802, 803, 804
 	for i := range st.Refused {
 		st.Refused[i] = uint64(300 + i)
 	}
@@ -227,6 +231,13 @@ func TestMetricsSayWhatTheCountersSay(t *testing.T) {
 		check(float64(st.Unedited[r]), "spanwire_unedited_total", "reason", r.String())
 		check(float64(st.UneditedBack[r]), "spanwire_unedited_responses_total", "reason", r.String())
 	}
+	for f, name := range []string{"tracecontext", "b3", "b3multi", "jaeger"} {
+		check(float64(st.BadContexts[f]), "spanwire_contexts_invalid_total", "format", name)
+	}
+	check(801, "spanwire_ignored_total")
+	check(802, "spanwire_other_operations_total")
+	check(803, "spanwire_tracestates_dropped_total")
+	check(804, "spanwire_request_ids_too_long_total")
 	for r := core.RefusedSelf; r < core.NumRefusals; r++ {
 		check(float64(st.Refused[r]), "spanwire_refused_total", "reason", r.String())
 	}

@@ -114,7 +114,22 @@ func TestIgnoredRequestsInAPipeline(t *testing.T) {
 			t.Errorf("span %d is of %s with %d, want %s with %d", i, got, recs[i].Status, want.path, want.status)
 		}
 	}
-	if n := l.e.Stats().Requests[span.Server][2]; n != 3 {
-		t.Errorf("%d requests counted", n)
+	if st := l.e.Stats(); st.Requests[span.Server][2] != 3 || st.Ignored != 1 {
+		t.Errorf("%d requests counted, %d ignored", st.Requests[span.Server][2], st.Ignored)
+	}
+}
+
+// Beyond the cap on names requests are called {other}, and counted.
+func TestOperationsBeyondTheCap(t *testing.T) {
+	l := answersWith(t, trace.Config{MaxOperations: 2})
+	for _, c := range []struct{ path, want string }{{"/a", "GET /a"}, {"/b/1", "GET /b/{id}"}, {"/c", "{other}"}, {"/b/2", "GET /b/{id}"}, {"/d", "{other}"}} {
+		l.ask("GET " + c.path + " HTTP/1.1\r\nHost: a\r\n\r\n")
+		l.reply("HTTP/1.1 204 No\r\n\r\n")
+		if got := string(spans(t, l.e, 1)[0].Text(span.Name)); got != c.want {
+			t.Errorf("%s is called %q, want %q", c.path, got, c.want)
+		}
+	}
+	if n := l.e.Stats().OtherNames; n != 2 {
+		t.Errorf("%d counted beyond the cap", n)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/spanwire/spanwire/core/span"
+	"github.com/spanwire/spanwire/core/trace"
 	"github.com/spanwire/spanwire/parsers"
 )
 
@@ -76,6 +77,11 @@ type Stats struct {
 	UneditedBack  [parsers.NumReasons]uint64  // response heads that the trace id could not be written into
 	Refused       [NumRefusals]uint64         // connections refused
 	Backoffs      uint64                      // pauses for want of descriptors or ports
+	Ignored       uint64                      // requests without a span by --ignore-path or --ignore-agent
+	OtherNames    uint64                      // requests named {other}, the names being used up
+	IDsTooLong    uint64                      // request ids too long to join by
+	BadContexts   [trace.NumFormats]uint64    // contexts that were invalid, by format
+	StatesDropped uint64                      // requests whose tracestate was deleted, the trace having restarted
 	Joins         [span.NumJoins]uint64       // spans by how they found their parent
 	RingDropped   uint64                      // spans lost to a full ring
 	Failures      [span.NumFailures]uint64    // finished requests by failure; 0 = none
@@ -153,6 +159,11 @@ func (s *Stats) add(o *Stats) {
 	addTo(s.UneditedBack[:], o.UneditedBack[:])
 	addTo(s.Refused[:], o.Refused[:])
 	addTo(s.Joins[:], o.Joins[:])
+	addTo(s.BadContexts[:], o.BadContexts[:])
+	s.Ignored += o.Ignored
+	s.OtherNames += o.OtherNames
+	s.IDsTooLong += o.IDsTooLong
+	s.StatesDropped += o.StatesDropped
 	addTo(s.Failures[:], o.Failures[:])
 	s.Backoffs += o.Backoffs
 	s.RingDropped += o.RingDropped

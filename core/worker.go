@@ -266,7 +266,9 @@ func (w *worker) snapshot() Stats {
 	st := w.stats
 	st.RingDropped = w.ring.Dropped()
 	if w.tracer != nil {
-		st.Joins = w.tracer.Stats.Joins
+		ts := &w.tracer.Stats
+		st.Joins, st.BadContexts, st.Ignored, st.OtherNames = ts.Joins, ts.Invalid, ts.Ignored, ts.OtherOperations
+		st.IDsTooLong, st.StatesDropped = ts.IDsTooLong, ts.StatesDropped
 	}
 	return st
 }
