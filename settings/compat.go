@@ -113,12 +113,13 @@ func (l *loader) warnUnsupported() {
 	}
 }
 
-// withoutEffect are Netramesh's variables that have nothing to act on here, with what their values must be all the same: an entry of
-// the join table is found expired when it is looked for, so that nothing has to go through the table at intervals.
+// withoutEffect are variables of Netramesh and of its Jaeger client that have nothing to act on here, with what their values must be all
+// the same: an entry of the join table is found expired when it is looked for, so that nothing has to go through the table at intervals.
 func withoutEffect() []compatible {
 	return []compatible{
 		milliseconds("NETRA_TRACING_CONTEXT_CLEANUP_INTERVAL"),
 		milliseconds("NETRA_ROUTING_CONTEXT_CLEANUP_INTERVAL"),
+		trueOrFalse("JAEGER_RPC_METRICS"), trueOrFalse("JAEGER_REPORTER_LOG_SPANS"),
 	}
 }
 
@@ -128,6 +129,20 @@ var readElsewhere = [...]string{
 	"NETRA_OUTBOUND_PROBABILITY", "NETRA_STATSD_ENABLED", "NETRA_STATSD_ADDRESS", "NETRA_STATSD_PREFIX",
 	"NETRA_HTTP_ROUTING_ENABLED", "NETRA_HTTP_ROUTING_HEADER_NAME", "NETRA_HTTP_ROUTING_COOKIE_ENABLED",
 	"NETRA_HTTP_ROUTING_COOKIE_NAME", "NETRA_ROUTING_CONTEXT_EXPIRATION_MILLISECONDS",
+}
+
+// trueOrFalse is a compatible variable that is true or false, in one of the ways of a flag.
+func trueOrFalse(name string) compatible {
+	return compatible{names: []string{name}, read: func(e *environment) ([]string, string, error) {
+		v := e.get(name)
+		if v == "" {
+			return nil, name, nil
+		}
+		if _, err := parseSwitch(v); err != nil {
+			return nil, name, valueError(name, v, "true or false")
+		}
+		return []string{v}, name, nil
+	}}
 }
 
 // checkNetra looks at the NETRA_* variables that no setting reads: a value of one that is known must parse; one that is not known

@@ -106,7 +106,9 @@ func TestRowJaegerDisabled(t *testing.T) {
 			t.Errorf("%s: disabled %v", value, none)
 		}
 	}
-	refusesToStart(t, []string{"JAEGER_DISABLED=perhaps"}, "JAEGER_DISABLED", `"perhaps"`)
+	for _, name := range []string{"JAEGER_DISABLED", "JAEGER_RPC_METRICS", "JAEGER_REPORTER_LOG_SPANS"} {
+		refusesToStart(t, []string{name + "=perhaps"}, name, `"perhaps"`)
+	}
 }
 
 func TestRowJaegerSampler(t *testing.T) {
