@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/spanwire/spanwire/core/span"
+	"github.com/spanwire/spanwire/core/trace"
 	"github.com/spanwire/spanwire/parsers"
 )
 
@@ -29,7 +30,15 @@ const (
 // Whatever two peers say, in whatever pieces, however slowly they read and however they leave: what arrives is what was sent but
 // for whole header lines, and when it was cut off, a beginning of that. Afterwards nothing is left: no session, byte,
 // descriptor, and every request that was counted has its span.
-func TestAnyStreamArrivesUnchanged(t *testing.T) {
+func TestAnyStreamArrivesUnchanged(t *testing.T) { playAnyStreams(t, trace.Config{}) }
+
+// The same, with the trace id written into responses and both heads read for tags.
+func TestAnyStreamArrivesUnchangedButForTheTraceID(t *testing.T) {
+	playAnyStreams(t, trace.Config{TraceResponseHeader: "X-Trace-Id", TagHeaders: []string{"Host", "Content-Length"}, TagCookies: []string{"a"}})
+}
+
+func playAnyStreams(t *testing.T, settings trace.Config) {
+	t.Helper()
 	lasts, seed := propertyTime, uint64(1)
 	if v := os.Getenv("SPANWIRE_PROPERTY_TIME"); v != "" {
 		var err error
@@ -46,6 +55,10 @@ func TestAnyStreamArrivesUnchanged(t *testing.T) {
 	files := openDescriptors()
 	var cfg Config
 	cfg.Loops = 2
+	var err error
+	if cfg.Trace, err = trace.NewShared(settings); err != nil {
+		t.Fatal(err)
+	}
 	backends := make([]*backend, propertyWorkers)
 	for i := range backends {
 		backends[i] = newBackend(t)

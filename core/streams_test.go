@@ -9,7 +9,7 @@ import (
 
 // tracingHeaders are the lines that the engine may put in or take out.
 var tracingHeaders = []string{"traceparent", "tracestate", "b3", "x-b3-traceid", "x-b3-spanid", "x-b3-parentspanid", "x-b3-sampled",
-	"x-b3-flags", "uber-trace-id", "x-request-id"}
+	"x-b3-flags", "uber-trace-id", "x-request-id", "x-trace-id"}
 
 // withoutLines takes all lines out that the engine may put in or take out: what is left must be the same on both sides. Lines end
 // with CRLF, since the engine edits no other head.

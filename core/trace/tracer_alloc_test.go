@@ -17,6 +17,8 @@ func TestBeginAndEndAllocateNothing(t *testing.T) {
 		IgnoreAgents:  []string{"kube-probe/*"},
 		XSourceHeader: "X-Source", XSourceValue: "v", TagHeaders: []string{"X-Tenant"}, TagCookies: []string{"exp"},
 		FoldPaths:    []string{"/shop/[a-z]+=>/shop/{shop}"},
+		RedactQuery:  []string{"email", "a"},
+		Templates:    []string{"/api/orders", "/x/{y}"}, BareTemplates: []string{"/orders"}, TraceResponseHeader: "X-Trace-Id",
 		Sampler:      mustRemote(t),
 		SamplerRules: []string{"GET /health*=never", "GET /slow=rate=1"},
 	}
