@@ -28,6 +28,8 @@ ZIPKIN_SHA256 := 7ac633a6832647e71e50012a5e3e91fbc7054414955261724526030faf271d8
 ZIPKIN_JAR := $(SPANWIRE_CACHE)/zipkin-server-$(ZIPKIN_VERSION)-exec.jar
 JAEGER_VERSION := $(shell sed -n 's|^\tgithub.com/jaegertracing/jaeger v\([0-9.]*\).*|\1|p' tools/jaeger/go.mod)
 JAEGER := $(SPANWIRE_CACHE)/jaeger-$(JAEGER_VERSION)
+KUBE_VERSION := $(shell sed -n 's|^\tk8s.io/kubernetes v\([0-9.]*\).*|\1|p' tools/kube/go.mod)
+KUBE := $(SPANWIRE_CACHE)/kube-$(KUBE_VERSION)
 LINT_VERSION := $(shell sed -n 's|^\tgithub.com/golangci/golangci-lint/v2 v\([0-9.]*\).*|\1|p' tools/lint/go.mod)
 LINT := $(SPANWIRE_CACHE)/golangci-lint-$(LINT_VERSION)
 
@@ -120,9 +122,9 @@ fuzz: ## run every fuzz target for FUZZTIME (1m)
 	@tools/fuzz $(FUZZTIME)
 
 .PHONY: e2e
-e2e: need-java build demo-service $(ZIPKIN_JAR) $(JAEGER) ## end-to-end tests against a real Zipkin and a real Jaeger
+e2e: need-java build demo-service $(ZIPKIN_JAR) $(JAEGER) $(KUBE)/kubectl ## end-to-end tests against a real Zipkin and a real Jaeger
 	SPANWIRE_BIN=$(CURDIR)/build/spanwire SPANWIRE_DEMO_SERVICE=$(CURDIR)/build/demo-service SPANWIRE_DEMO=$(CURDIR)/build/demo \
-	SPANWIRE_ZIPKIN_JAR=$(ZIPKIN_JAR) SPANWIRE_JAEGER=$(JAEGER) \
+	SPANWIRE_ZIPKIN_JAR=$(ZIPKIN_JAR) SPANWIRE_JAEGER=$(JAEGER) SPANWIRE_KUBE=$(KUBE) \
 	$(TEST) -count=1 -tags e2e ./e2e/...
 
 # ---- measurements
@@ -165,7 +167,7 @@ clean: ## remove what was built (not the cache outside the tree)
 # ---- tools, kept outside the tree; a new version has a new name
 
 .PHONY: tools
-tools: $(ZIPKIN_JAR) $(JAEGER) $(LINT) ## fetch and build Zipkin, Jaeger and the linter beforehand
+tools: $(ZIPKIN_JAR) $(JAEGER) $(KUBE)/kubectl $(LINT) ## fetch and build Zipkin, Jaeger, Kubernetes and the linter beforehand
 
 $(ZIPKIN_JAR):
 	@command -v curl >/dev/null || { echo "fetching Zipkin needs curl: apt-get install curl"; exit 1; }
@@ -181,6 +183,17 @@ $(JAEGER):
 	@mkdir -p $(@D)
 	@echo "Building Jaeger $(JAEGER_VERSION) into $(@D): some minutes, once"
 	$(GO) build -C tools/jaeger -trimpath -ldflags '-s -w' -o $@ github.com/jaegertracing/jaeger/cmd/jaeger
+
+# kubectl is built last, so that it stands for all four.
+$(KUBE)/kubectl:
+	@$(need-go)
+	@mkdir -p $(@D)
+	@echo "Building Kubernetes $(KUBE_VERSION) into $(@D): five minutes, once"
+	@for tool in etcd=go.etcd.io/etcd/server/v3 kube-apiserver=k8s.io/kubernetes/cmd/kube-apiserver \
+		kube-controller-manager=k8s.io/kubernetes/cmd/kube-controller-manager kubectl=k8s.io/kubernetes/cmd/kubectl; do \
+		$(GO) build -C tools/kube -trimpath -ldflags '-s -w -X k8s.io/component-base/version.gitVersion=v$(KUBE_VERSION)' \
+			-o $(@D)/$${tool%%=*} $${tool#*=}; \
+	done
 
 $(LINT):
 	@mkdir -p $(@D)
