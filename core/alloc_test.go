@@ -15,7 +15,7 @@ import (
 // Nothing is allocated for a request on an open connection: what it needs is the session's or the worker's. The peers here
 // allocate nothing either, so that the whole process can be counted; one allocation a request would be ten times the bound.
 func TestRequestsAllocateNothing(t *testing.T) {
-	const n = 4000
+	const n = 1000
 	answer := "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok"
 	for _, c := range []struct {
 		name   string
@@ -86,7 +86,7 @@ func TestRequestsAllocateNothing(t *testing.T) {
 					}
 				}
 			}
-			ask(1000) // pools fill, tables grow
+			ask(400) // pools fill, tables grow
 			var before, after runtime.MemStats
 			runtime.GC()
 			runtime.ReadMemStats(&before)

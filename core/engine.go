@@ -43,6 +43,7 @@ type Engine struct {
 	}
 
 	state  atomic.Int32
+	failed chan error // why the first loop that failed did
 	cancel context.CancelFunc
 	names  sync.WaitGroup
 }
@@ -62,7 +63,7 @@ func New(cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{cfg: cfg, base: time.Now(), now: time.Now, resolveEvery: resolveEvery}
+	e := &Engine{cfg: cfg, base: time.Now(), now: time.Now, resolveEvery: resolveEvery, failed: make(chan error, 1)}
 	if cfg.MaxSeries > 0 && !cfg.Disabled {
 		e.operations = newOperationKeys(cfg.MaxSeries)
 	}
@@ -197,6 +198,9 @@ func (e *Engine) RequestRings() (rings []*ring.Ring[span.Record]) {
 	}
 	return rings
 }
+
+// Failed tells once why the engine cannot go on: the process should end, for another to take its place.
+func (e *Engine) Failed() <-chan error { return e.failed }
 
 // Ready returns nil when the engine accepts connections, else why it does not.
 func (e *Engine) Ready() error {

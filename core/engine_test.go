@@ -6,11 +6,16 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/spanwire/spanwire/core/span"
 	"github.com/spanwire/spanwire/core/trace"
@@ -299,6 +304,50 @@ func TestCountersOfAStalledLoopStay(t *testing.T) {
 	l.reply(response)
 	_ = mustRead(t, l.client, len(response))
 	eventually(t, "the second request", func() bool { return l.e.Stats().Requests[span.Server][2] == 2 })
+}
+
+// A loop that fails would leave its sessions hanging in a process that says it is well: the engine says that it has failed.
+func TestFailedLoopIsTold(t *testing.T) {
+	before := pollers(t)
+	e := startEngine(t, Config{Disabled: true, Transparent: "127.0.0.1:0"})
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = null.Close() }()
+	for _, fd := range pollers(t) {
+		if slices.Contains(before, fd) {
+			continue
+		}
+		if err := unix.Dup3(int(null.Fd()), fd, unix.O_CLOEXEC); err != nil { // what epoll_wait takes for an error
+			t.Fatal(err)
+		}
+	}
+	_ = e.workers[0].loop.Post(func() {}) // wakes it
+	select {
+	case err := <-e.Failed():
+		if !errors.Is(err, unix.EINVAL) {
+			t.Error(err)
+		}
+	case <-time.After(testTimeout):
+		t.Fatal("nobody is told")
+	}
+}
+
+// pollers lists this process's epoll descriptors.
+func pollers(t *testing.T) (fds []int) {
+	t.Helper()
+	dir, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range dir {
+		if to, err := os.Readlink("/proc/self/fd/" + d.Name()); err == nil && to == "anon_inode:[eventpoll]" {
+			fd, _ := strconv.Atoi(d.Name())
+			fds = append(fds, fd)
+		}
+	}
+	return fds
 }
 
 // A full ring loses spans, and says how many; the relay goes on.

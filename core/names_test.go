@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -27,6 +28,9 @@ func TestMain(m *testing.M) {
 	if err := names.start(); err != nil {
 		panic(err)
 	}
+	// A loop with one processor to itself keeps it for up to 8 ms a wait (package loop, nap), which on a machine with one processor its
+	// peers in this process would have to wait for.
+	runtime.GOMAXPROCS(max(2, runtime.GOMAXPROCS(0)))
 	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var d net.Dialer
 		return d.DialContext(ctx, "udp", names.at)

@@ -24,7 +24,7 @@ const (
 // pump moves bytes in direction d for as long as the source has some, the destination takes them, and the turn lasts.
 func (s *session) pump(d parsers.Direction) {
 	f, src := &s.flows[d], &s.socks[d]
-	budget := turnBytes
+	budget := s.w.turn
 	for src.readable && len(f.pending) == 0 && !f.eof {
 		if budget <= 0 {
 			s.w.again.push(s)

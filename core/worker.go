@@ -2,6 +2,7 @@ package core
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"runtime"
 	"sync/atomic"
@@ -52,6 +53,7 @@ type worker struct {
 	addr    address
 
 	again againQueue
+	turn  int // turnBytes; tests shorten it
 
 	sessions  *session // list of the open ones
 	closed    *session // list of closed ones to use again, by nextSession
@@ -76,7 +78,7 @@ func newWorker(e *Engine) (*worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &worker{e: e, loop: l, scratch: make([]byte, readMax), done: make(chan struct{})}
+	w := &worker{e: e, loop: l, scratch: make([]byte, readMax), turn: turnBytes, done: make(chan struct{})}
 	w.again.w, w.drain.w = w, w
 	w.ring = ring.New[span.Record](e.cfg.RingSlots)
 	if !e.cfg.Disabled {
@@ -87,11 +89,14 @@ func newWorker(e *Engine) (*worker, error) {
 	return w, nil
 }
 
-// run is the goroutine of a loop.
+// run is the goroutine of a loop. A loop that fails leaves its sessions and listeners to nobody, so the engine is said to have failed.
 func (w *worker) run() {
 	defer close(w.done)
 	if err := w.loop.Run(); err != nil {
-		w.e.cfg.Log.Error("event loop ended", "error", err)
+		select {
+		case w.e.failed <- fmt.Errorf("event loop: %w", err):
+		default: // another one has
+		}
 	}
 }
 

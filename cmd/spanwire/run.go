@@ -161,7 +161,10 @@ func (s *sidecar) start() error {
 // wait sleeps until the process is told to end, drains, and says what was done. Only a second signal cuts the drain short: where a
 // container asks by /quitquitquit when it has finished, the orchestrator's SIGTERM follows, and is the first.
 func (s *sidecar) wait(signals <-chan os.Signal) error {
-	cause, taken := awaitEnd(signals, s.quit, s.log)
+	cause, taken, err := awaitEnd(signals, s.quit, s.engine.Failed(), s.log)
+	if err != nil {
+		return fmt.Errorf("running: %w", err)
+	}
 	s.log.Info("draining", "cause", cause, "timeout", s.cfg.DrainTimeout.String())
 	done := make(chan struct{})
 	go func() {

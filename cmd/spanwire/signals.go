@@ -16,16 +16,18 @@ func watchSignals() <-chan os.Signal {
 	return signals
 }
 
-// awaitEnd returns what told the process to end, and how many signals that took.
-func awaitEnd(signals <-chan os.Signal, quit <-chan struct{}, log *slog.Logger) (cause string, taken int) {
+// awaitEnd returns what told the process to end, and how many signals that took; or why it cannot go on.
+func awaitEnd(signals <-chan os.Signal, quit <-chan struct{}, failed <-chan error, log *slog.Logger) (cause string, taken int, err error) {
 	for {
 		select {
 		case sig := <-signals:
 			if !ignored(sig, log) {
-				return sig.String(), 1
+				return sig.String(), 1, nil
 			}
 		case <-quit:
-			return "quitquitquit", 0
+			return "quitquitquit", 0, nil
+		case err := <-failed:
+			return "", 0, err
 		}
 	}
 }
