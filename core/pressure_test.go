@@ -226,7 +226,7 @@ func TestTurnIsBounded(t *testing.T) {
 		n, _ := io.Copy(io.Discard, c)
 		got.Add(n)
 	})
-	const turn = 2 * readMin
+	const turn = readMin
 	e, addr := startWith(t, Config{Explicit: []Listen{{Addr: "127.0.0.1:0", Upstream: sink}}}, func(e *Engine) { e.workers[0].turn = turn })
 	c := dial(t, addr)
 	mustWrite(t, c, "\x00")
