@@ -71,6 +71,7 @@ type sidecar struct {
 	log     *slog.Logger
 	engine  *core.Engine
 	export  exports
+	tell    tellers
 	admin   *admin.Server
 	poller  *sampling.Poller // nil: the sampler asks nobody
 	polling bool             // poller was started
@@ -89,12 +90,16 @@ func (s *sidecar) build(loaded *settings.Loaded, level *slog.LevelVar) error {
 	if err = s.export.build(s.cfg, s.engine.Rings(), s.log); err != nil {
 		return usageError{err}
 	}
+	if err = s.tell.build(s.cfg, s.engine, s.log); err != nil {
+		return usageError{err}
+	}
 	s.buildPoller()
 	ac := admin.Config{
 		Admin: s.cfg.Admin, Metrics: s.cfg.Metrics, AnyPath: s.cfg.MetricsAnyPath, Build: build(), Ready: s.engine.Ready,
 		Relay: s.engine.Stats, Exports: s.export.stats, SamplerPolls: s.samplerPolls, Settings: settingsJSON(loaded.Entries), Probes: probes(s.cfg),
 		SetLevel: levelSetter(level), Drain: s.beginDrain, Quit: s.requestQuit, Log: s.log,
 	}
+	s.tell.describe(&ac)
 	if s.cfg.MetricsOperations && !s.cfg.Disabled {
 		ac.Operations = s.engine.Operations
 	}
@@ -119,6 +124,7 @@ func (s *sidecar) engineConfig() (core.Config, error) {
 	if c.Disabled {
 		return ec, nil
 	}
+	ec.LogRequests, ec.CountStatuses = c.AccessLog.On(), c.Statsd != ""
 	maxPeers := 0
 	if c.MetricsOperations {
 		ec.MaxSeries = c.MaxSeries
@@ -129,7 +135,7 @@ func (s *sidecar) engineConfig() (core.Config, error) {
 	described := s.readOpenAPI()
 	var err error
 	ec.Trace, err = trace.NewShared(trace.Config{
-		CountOperations: c.MetricsOperations, MaxPeers: maxPeers,
+		CountOperations: c.MetricsOperations, MaxPeers: maxPeers, DescribeAll: ec.LogRequests,
 		RequestIDHeader: c.RequestIDHeader, Propagators: c.Propagators, Sampler: c.Sampler,
 		SamplerRules: c.SamplerRules, JoinTTL: c.JoinTTL, JoinSize: c.JoinSize,
 		Naming: c.Naming, NoInject: c.NoInject, MaxOperations: c.MaxOperations, IgnorePaths: c.IgnorePaths,
@@ -147,6 +153,7 @@ func (s *sidecar) engineConfig() (core.Config, error) {
 // start lets the parts go, the receiving ends first.
 func (s *sidecar) start() error {
 	s.export.start()
+	s.tell.start()
 	if err := s.engine.Start(); err != nil {
 		return fmt.Errorf("start: %w", err)
 	}
@@ -232,6 +239,7 @@ func (s *sidecar) close(flush context.Context) {
 	if s.engine != nil {
 		s.engine.Close()
 	}
+	s.tell.shutdown(flush)
 	s.export.shutdown(flush)
 	if s.admin != nil {
 		s.admin.Close(flush)
