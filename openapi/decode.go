@@ -29,7 +29,13 @@ func decode(data []byte) (*document, error) {
 	if trimmed := bytes.TrimLeft(data, " \t\r\n"); len(trimmed) > 0 && trimmed[0] == '{' && json.Valid(trimmed) {
 		return decodeJSON(trimmed)
 	}
-	return decodeYAML(data)
+	if doc, ok := cutDown(data); ok {
+		return doc, nil
+	}
+	if len(data) > maxWholeBytes {
+		return nil, ErrStyle
+	}
+	return parseYAML(data)
 }
 
 // The shapes of JSON.
@@ -79,9 +85,9 @@ func jsonServers(in []jsonServer) (out []server) {
 	return out
 }
 
-// decodeYAML reads the first document of a YAML file. Should the library panic on one, then that is one more way to say that the file is
+// parseYAML reads the first document of a YAML file. Should the library panic on one, then that is one more way to say that the file is
 // wrong: a description must not keep the sidecar from starting.
-func decodeYAML(data []byte) (doc *document, err error) {
+func parseYAML(data []byte) (doc *document, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			doc, err = nil, fmt.Errorf("want JSON or YAML: %v", p)
@@ -93,7 +99,7 @@ func decodeYAML(data []byte) (doc *document, err error) {
 		return nil, fmt.Errorf("want JSON or YAML: %s", text)
 	}
 	for _, d := range parsed.Docs {
-		if d.Body == nil || d.Body.Type() == ast.CommentType {
+		if d.Body == nil || d.Body.Type() == ast.CommentType || d.Body.Type() == ast.DirectiveType {
 			continue
 		}
 		y := yaml{anchors: anchorsOf(d.Body)}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // Limits of a description. The largest public ones (of clouds' whole management interfaces) have some 10 MB and some thousand paths.
@@ -138,6 +139,9 @@ func checkTemplate(t string) error {
 	}
 	if len(t) > maxTemplateBytes {
 		return errLong
+	}
+	if !utf8.ValidString(t) {
+		return errCharacter
 	}
 	open := -1
 	for i := range len(t) {

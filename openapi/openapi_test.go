@@ -2,8 +2,11 @@ package openapi
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -102,13 +105,77 @@ func TestWrongDescriptions(t *testing.T) {
 
 // One wrong path does not take the others with it.
 func TestDescriptionsAreUsedInPart(t *testing.T) {
-	d, err := Parse([]byte("openapi: 3.0.0\npaths:\n  /a: {}\n  b: {}\n  /c/{}: {}\n  /d/{e{f}}: {}\n  /g/}h{: {}\n  /i/{j/k}: {}\n  /l?m: {}\n  /n o: {}\n  /" +
+	d, err := Parse([]byte("openapi: 3.0.0\npaths:\n  /a: {}\n  b: {}\n  /c/{}: {}\n  /d/{e{f}}: {}\n  /g/}h{: {}\n  /i/{j/k}: {}\n  /l?m: {}\n  /n o: {}\n  /\xb6: {}\n  /" +
 		strings.Repeat("x", maxTemplateBytes) + ": {}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(d.Templates, []string{"/a"}) || d.Skipped != 8 || !errors.Is(d.Problem, errNoSlash) {
+	if !slices.Equal(d.Templates, []string{"/a"}) || d.Skipped != 9 || !errors.Is(d.Problem, errNoSlash) {
 		t.Errorf("%q, %d skipped, %v", d.Templates, d.Skipped, d.Problem)
+	}
+}
+
+// Cut down to the lines of interest or not, a file says the same; those that cannot be cut down are parsed as they are.
+func TestCuttingDownChangesNothing(t *testing.T) {
+	const head, op = "openapi: 3.0.0\n", "    get:\n      description: |\n        servers:\n        /no: {}\n      responses: {}\n"
+	for _, c := range []struct {
+		name, text string
+		cut        bool
+	}{
+		{"shop", yamlDescription, true},
+		{"operations", head + "paths:\n  /a:\n" + op + "  /b/{c}:\n" + op, true},
+		{"no indentation of lists", head + "servers:\n- url: /v1\n- url: /v2\npaths:\n  /a:\n    servers:\n    - url: /v3\n    get: {}\n  /b:\n" + op, true},
+		{"other keys around", "info:\n  title: |\n    paths:\n      /no: {}\n" + head + "components:\n  x: [1,\n    2]\npaths:\n    /a:\n        get: {}\ntags:\n  - name: paths\n", true},
+		{"quotes", "\"openapi\": '3.0.0'\n'paths' :\n  '/a' : {}\n  \"/b:c\": {}\n  /d:e:\n    get: {}\n", true},
+		{"comments and marks", "%YAML 1.2\n---\n# x\n" + head + "paths: # y\n\n  # z\n  /a: # none\n" + op + "...\n", true},
+		{"comments", "---\n# x\n" + head + "paths: # y\n\n  # z\n  /a: # w\n" + op, true},
+		{"CRLF", strings.ReplaceAll(head+"paths:\n  /a:\n"+op, "\n", "\r\n"), true},
+		{"values on the line of the key", head + "paths:\n  /a: {get: {}, post: {\n     x: y}}\n  /b: &x {}\n  /c: *x\n  /d:\n    $ref: 'x.yaml#/d'\n", true},
+		{"servers on the line of the key", head + "paths:\n  /a: {servers: [{url: /v1}]}\n", false},
+		{"flow", "{openapi: 3.0.0, paths: {/a: {}, /b: {}}}\n", false},
+		{"flow below", head + "paths: {/a: {},\n  /b: {}}\n", false},
+		{"alias", "x: &s [{url: /v1}]\n" + head + "servers: *s\npaths:\n  /a: {}\n", false},
+		{"escape in a key", head + "paths:\n  \"/a\\u0062\": {}\n", false},
+		{"key of several lines", head + "paths:\n  ? /a\n  : {}\n", false},
+	} {
+		short, ok := cutDown([]byte(c.text))
+		if ok != c.cut {
+			t.Errorf("%s: cut down %v, want %v", c.name, ok, c.cut)
+		}
+		whole, err := parseYAML([]byte(c.text))
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		if !ok {
+			continue
+		}
+		if !reflect.DeepEqual(short, whole) {
+			t.Errorf("%s: cut down to %+v, want %+v", c.name, short, whole)
+		}
+	}
+}
+
+// A large description costs little memory; one that would cost much is refused.
+func TestLargeDescriptions(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("openapi: 3.0.0\npaths:\n")
+	for i := range 5000 {
+		fmt.Fprintf(&b, "  /r%d/{id}:\n    get:\n      summary: %s\n", i, strings.Repeat("x", 400))
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	d, err := Parse([]byte(b.String()))
+	runtime.ReadMemStats(&after)
+	if err != nil || len(d.Templates) != 5000 {
+		t.Fatal(err)
+	}
+	if got, most := after.TotalAlloc-before.TotalAlloc, uint64(16*b.Len()); got > most {
+		t.Errorf("%d bytes allocated for %d, want at most %d", got, b.Len(), most)
+	}
+	flow := "{" + strings.ReplaceAll(b.String()[:maxWholeBytes], "\n", " ") + "}"
+	if _, err := Parse([]byte(flow)); !errors.Is(err, ErrStyle) {
+		t.Errorf("%v, want %v", err, ErrStyle)
 	}
 }
 
