@@ -174,3 +174,24 @@ func TestHeartbeatDoesNotAllocate(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// Once no more are accepted, what came before goes on, also what nobody had accepted yet, and what comes is refused.
+func TestStopAccepting(t *testing.T) {
+	l := connect(t, Config{})
+	l.send(request)
+	_ = head(t, l.server)
+	l.e.StopAccepting()
+	addr := l.e.Listeners()[0].Addr
+	eventually(t, "connections to be refused", func() bool {
+		c, err := net.DialTimeout("tcp", addr, testTimeout)
+		if err == nil {
+			_ = c.Close()
+		}
+		return err != nil
+	})
+	l.reply(response)
+	if got := mustRead(t, l.client, len(response)); got != response {
+		t.Fatalf("%q", got)
+	}
+	l.e.StopAccepting() // again: nothing
+}

@@ -21,8 +21,11 @@ var packages = map[string]string{
 	"ss":        "iproute2",
 	"tc":        "iproute2",
 	"nsenter":   "util-linux",
+	"setpriv":   "util-linux",
 	"unshare":   "util-linux",
 	"ip6tables": "iptables",
+
+	"iptables-legacy": "iptables", "ip6tables-legacy": "iptables",
 }
 
 // systemDirs is searched after PATH: an ordinary user's PATH lacks them on Debian, and the tools there still answer --version.
