@@ -106,6 +106,8 @@ func appendReasons(e *encoder, st *core.Stats) {
 	e.uint(st.Ignored)
 	e.family("spanwire_other_operations_total", "counter", "Requests named {other}, all --max-operations names being in use.")
 	e.uint(st.OtherNames)
+	e.family("spanwire_tags_dropped_total", "counter", "Tags of headers and cookies that a span had no room for.")
+	e.uint(st.TagsLost)
 	e.family("spanwire_contexts_invalid_total", "counter", "Trace contexts that were skipped as invalid.")
 	for f := trace.FormatW3C; f < trace.NumFormats; f++ {
 		e.uint(st.BadContexts[f], "format", f.String())

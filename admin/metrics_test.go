@@ -141,7 +141,7 @@ func fakeRelay() core.Stats {
 	for i := range st.BadContexts {
 		st.BadContexts[i] = uint64(700 + i)
 	}
-	st.Ignored, st.OtherNames, st.StatesDropped, st.IDsTooLong = 801, 802, 803, 804
+	st.Ignored, st.OtherNames, st.StatesDropped, st.IDsTooLong, st.TagsLost = 801, 802, 803, 804, 805
 	for i := range st.Refused {
 		st.Refused[i] = uint64(300 + i)
 	}
@@ -238,6 +238,7 @@ func TestMetricsSayWhatTheCountersSay(t *testing.T) {
 	check(802, "spanwire_other_operations_total")
 	check(803, "spanwire_tracestates_dropped_total")
 	check(804, "spanwire_request_ids_too_long_total")
+	check(805, "spanwire_tags_dropped_total")
 	for r := core.RefusedSelf; r < core.NumRefusals; r++ {
 		check(float64(st.Refused[r]), "spanwire_refused_total", "reason", r.String())
 	}

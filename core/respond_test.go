@@ -220,6 +220,23 @@ func TestTagsOfRequestAndResponse(t *testing.T) {
 	}
 }
 
+// A tag that a span has no room for is counted.
+func TestTagsThatDoNotFit(t *testing.T) {
+	var c trace.Config
+	lines := ""
+	for _, n := range "abcdefghijkl" {
+		c.TagHeaders = append(c.TagHeaders, "X-"+string(n)+":"+strings.Repeat(string(n), 40))
+		lines += "X-" + string(n) + ": " + strings.Repeat("v", 100) + "\r\n"
+	}
+	l := answersWith(t, c)
+	l.ask("GET / HTTP/1.1\r\nHost: a\r\n" + lines + "\r\n")
+	l.reply("HTTP/1.1 204 No\r\n\r\n")
+	recs := spans(t, l.e, 1)
+	if n := l.e.Stats().TagsLost; n == 0 || int(n) != 12-recs[0].NumTags() {
+		t.Errorf("%d tags of 12, %d counted as lost", recs[0].NumTags(), n)
+	}
+}
+
 // tagsOf returns the tags of a record as text.
 func tagsOf(r *span.Record) string {
 	var tags []string

@@ -80,6 +80,7 @@ type Stats struct {
 	Ignored       uint64                      // requests without a span by --ignore-path or --ignore-agent
 	OtherNames    uint64                      // requests named {other}, the names being used up
 	IDsTooLong    uint64                      // request ids too long to join by
+	TagsLost      uint64                      // tags of headers and cookies that a span had no room for
 	BadContexts   [trace.NumFormats]uint64    // contexts that were invalid, by format
 	StatesDropped uint64                      // requests whose tracestate was deleted, the trace having restarted
 	Joins         [span.NumJoins]uint64       // spans by how they found their parent
@@ -163,6 +164,7 @@ func (s *Stats) add(o *Stats) {
 	s.Ignored += o.Ignored
 	s.OtherNames += o.OtherNames
 	s.IDsTooLong += o.IDsTooLong
+	s.TagsLost += o.TagsLost
 	s.StatesDropped += o.StatesDropped
 	addTo(s.Failures[:], o.Failures[:])
 	s.Backoffs += o.Backoffs

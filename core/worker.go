@@ -273,7 +273,7 @@ func (w *worker) snapshot() Stats {
 	if w.tracer != nil {
 		ts := &w.tracer.Stats
 		st.Joins, st.BadContexts, st.Ignored, st.OtherNames = ts.Joins, ts.Invalid, ts.Ignored, ts.OtherOperations
-		st.IDsTooLong, st.StatesDropped = ts.IDsTooLong, ts.StatesDropped
+		st.IDsTooLong, st.StatesDropped, st.TagsLost = ts.IDsTooLong, ts.StatesDropped, ts.TagsLost
 	}
 	return st
 }

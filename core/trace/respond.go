@@ -79,10 +79,10 @@ func (t *Tracer) Respond(a *Active, data []byte, h *parsers.Head, e *Edit) bool 
 		}
 		if k.tag >= 0 && done&(1<<k.tag) == 0 {
 			done |= 1 << k.tag
-			addAnswerTag(rec, &t.s.tags[k.tag], f.Value.In(data))
+			t.answerTag(rec, &t.s.tags[k.tag], f.Value.In(data))
 		}
 		if k.is == headCookie {
-			done |= t.s.addSetCookie(rec, f.Value.In(data), done)
+			done |= t.setCookie(rec, f.Value.In(data), done)
 		}
 	}
 	if t.s.answerLine == "" || string(rec.Text(span.Method)) == "CONNECT" {
@@ -101,9 +101,9 @@ func (t *Tracer) Respond(a *Active, data []byte, h *parsers.Head, e *Edit) bool 
 	return true
 }
 
-// addAnswerTag adds a value of the response. When the request bore the header too, with another value, the tag's name gets a suffix:
+// answerTag adds a value of the response. When the request bore the header too, with another value, the tag's name gets a suffix:
 // most viewers show one value a name.
-func addAnswerTag(rec *span.Record, rule *tagRule, value []byte) {
+func (t *Tracer) answerTag(rec *span.Record, rule *tagRule, value []byte) {
 	key := rule.tag
 	for i := range rec.NumTags() {
 		k, v := rec.Tag(i)
@@ -115,21 +115,21 @@ func addAnswerTag(rec *span.Record, rule *tagRule, value []byte) {
 		}
 		key = rule.answer
 	}
-	rec.AddTag(key, value)
+	t.tag(rec, key, value)
 }
 
-// addSetCookie adds the value of a cookie that the response sets (RFC 6265 §4.1.1), if the settings name it and its bit in done is
+// setCookie adds the value of a cookie that the response sets (RFC 6265 §4.1.1), if the settings name it and its bit in done is
 // not set. It returns its bit.
-func (s *Shared) addSetCookie(rec *span.Record, line []byte, done uint32) uint32 {
+func (t *Tracer) setCookie(rec *span.Record, line []byte, done uint32) uint32 {
 	pair, _, _ := bytes.Cut(line, semicolon)
 	name, value, ok := bytes.Cut(pair, equals)
 	if !ok {
 		return 0
 	}
 	name = bytes.TrimSpace(name)
-	for i := range s.cookies {
-		if bit := uint32(1) << (span.MaxTags + i); done&bit == 0 && string(name) == s.cookies[i].name {
-			addAnswerTag(rec, &s.cookies[i], bytes.TrimSpace(value))
+	for i := range t.s.cookies {
+		if bit := uint32(1) << (span.MaxTags + i); done&bit == 0 && string(name) == t.s.cookies[i].name {
+			t.answerTag(rec, &t.s.cookies[i], bytes.TrimSpace(value))
 			return bit
 		}
 	}

@@ -81,7 +81,7 @@ func (t *Tracer) addTags(rec *span.Record, r *Request) {
 	for _, h := range t.seen.tags {
 		if done&(1<<h.rule) == 0 {
 			done |= 1 << h.rule
-			rec.AddTag(t.s.tags[h.rule].tag, h.value.In(r.Data))
+			t.tag(rec, t.s.tags[h.rule].tag, h.value.In(r.Data))
 		}
 	}
 	done = 0
@@ -95,10 +95,17 @@ func (t *Tracer) addTags(rec *span.Record, r *Request) {
 			for i := range t.s.cookies {
 				if done&(1<<i) == 0 && string(name) == t.s.cookies[i].name {
 					done |= 1 << i
-					rec.AddTag(t.s.cookies[i].tag, value)
+					t.tag(rec, t.s.cookies[i].tag, value)
 				}
 			}
 		}
+	}
+}
+
+// tag adds a tag, or counts that there is no room for it.
+func (t *Tracer) tag(rec *span.Record, key string, value []byte) {
+	if !rec.AddTag(key, value) {
+		t.Stats.TagsLost++
 	}
 }
 

@@ -70,6 +70,8 @@ type Stats struct {
 	IDsMade, IDsTooLong uint64
 	// OtherOperations counts the spans named {other} since the names were used up.
 	OtherOperations uint64
+	// TagsLost counts the tags that a span had no room for.
+	TagsLost uint64
 	// Ignored counts the requests on the lists of those without a span.
 	Ignored uint64
 }

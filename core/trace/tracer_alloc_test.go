@@ -16,9 +16,9 @@ func TestBeginAndEndAllocateNothing(t *testing.T) {
 		NoInject: []string{"pay.example", "10.0.0.0/8"}, IgnorePaths: []string{"/health*"},
 		IgnoreAgents:  []string{"kube-probe/*"},
 		XSourceHeader: "X-Source", XSourceValue: "v", TagHeaders: []string{"X-Tenant"}, TagCookies: []string{"exp"},
-		FoldPaths:    []string{"/shop/[a-z]+=>/shop/{shop}"},
-		RedactQuery:  []string{"email", "a"},
-		Templates:    []string{"/api/orders", "/x/{y}"}, BareTemplates: []string{"/orders"}, TraceResponseHeader: "X-Trace-Id",
+		FoldPaths:   []string{"/shop/[a-z]+=>/shop/{shop}"},
+		RedactQuery: []string{"email", "a"},
+		Templates:   []string{"/api/orders", "/x/{y}"}, BareTemplates: []string{"/orders"}, TraceResponseHeader: "X-Trace-Id",
 		Sampler:      mustRemote(t),
 		SamplerRules: []string{"GET /health*=never", "GET /slow=rate=1"},
 	}

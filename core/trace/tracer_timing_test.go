@@ -39,6 +39,30 @@ func BenchmarkOutboundJoined(b *testing.B) {
 	})
 }
 
+// BenchmarkInboundEverything is BenchmarkInboundRoot with all that a person can switch on for names and tags: what it costs on a path that
+// was seen.
+func BenchmarkInboundEverything(b *testing.B) {
+	rules := make([]string, 20)
+	for i := range rules {
+		rules[i] = fmt.Sprintf("^/service%d/([a-z]+)/[^/]+=>/service%d/$1/{name}", i, i)
+	}
+	t := newShared(b, Config{FoldPaths: rules, IgnorePaths: []string{"/healthz", "/static/*"}, IgnoreAgents: []string{"kube-probe*", "Prometheus*"},
+		TagHeaders: []string{"X-Tenant", "X-Cache"}, TagCookies: []string{"exp"}, RedactQuery: []string{"email"},
+		TraceResponseHeader: "X-Trace-Id", Templates: []string{"/api/orders", "/api/orders/{id}"}}).NewTracer()
+	r := request(span.Server, typical+"X-Tenant: acme\nCookie: exp=blue\n")
+	answer := request(span.Server, "GET / HTTP/1.1\nDate: Thu, 26 Nov 2026 10:00:00 GMT\nContent-Type: text/html\nContent-Length: 12\nX-Cache: HIT\n")
+	a, e := new(Active), new(Edit)
+	b.SetBytes(int64(len(r.Data)))
+	b.ReportAllocs()
+	for b.Loop() {
+		e.Reset()
+		t.Begin(a, r, e)
+		e.Reset()
+		t.Respond(a, answer.Data, answer.Head, e)
+		t.End(a, 2)
+	}
+}
+
 func BenchmarkInboundMakesID(b *testing.B) {
 	benchmark(b, request(span.Server, "GET / HTTP/1.1\nHost: a\n"), nil)
 }
