@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spanwire/spanwire/bench/proc"
 	"github.com/spanwire/spanwire/internal/need"
 )
 
@@ -89,6 +90,35 @@ func TestToolsAcceptConfigurations(t *testing.T) {
 				t.Errorf("%s %v: %v\n%s", path, args, err, out)
 			}
 		})
+	}
+}
+
+// TestCommandIsKept: what a peer was started with is beside its configuration; the sidecar's command line is all there is of it.
+func TestCommandIsKept(t *testing.T) {
+	dir := t.TempDir()
+	executable := filepath.Join(dir, "spanwire")
+	if err := os.WriteFile(executable, []byte("#!/bin/sh\necho $0 version: 1\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if version := Version(Envoy, executable); version != "envoy version: 1" {
+		t.Errorf("version %q, with the place of the executable", version)
+	}
+	p, err := ByName(SpanwireOTLP)
+	if err != nil {
+		t.Fatal(err)
+	}
+	group := proc.NewGroup(dir)
+	defer group.Close()
+	w := wiring(filepath.Join(dir, "configuration"))
+	if _, err := p.Start(group, Tools{Own: dir}, w, nil); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(filepath.Join(w.Dir, commandFile))
+	if want := "spanwire run --service-name cart --loops 1 "; err != nil || !strings.HasPrefix(string(got), want) {
+		t.Errorf("kept: %q, %v; want %s…", got, err, want)
+	}
+	if got := string(commandLine(Nginx, []string{"-g", "daemon off;", ""})); got != "nginx -g \"daemon off;\" \"\"\n" {
+		t.Errorf("quoted: %s", got)
 	}
 }
 

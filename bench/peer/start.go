@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"text/template"
 
 	"github.com/spanwire/spanwire/bench/proc"
@@ -75,7 +76,28 @@ func (p Peer) Start(g *proc.Group, tools Tools, w Wiring, cpus []int) (*proc.Pro
 			return nil, fmt.Errorf("start %s: %w", w.Name, err)
 		}
 	}
-	return g.Start(proc.Spec{Name: w.Name, Path: path, Args: p.args(w, file), CPUs: cpus})
+	args := p.args(w, file)
+	if err := os.WriteFile(filepath.Join(w.Dir, commandFile), commandLine(p.Tool, args), 0o644); err != nil {
+		return nil, fmt.Errorf("start %s: %w", w.Name, err)
+	}
+	return g.Start(proc.Spec{Name: w.Name, Path: path, Args: args, CPUs: cpus})
+}
+
+// commandFile is the name of the file beside a configuration that holds the command line: of the sidecar it is all of the configuration.
+const commandFile = "command"
+
+// commandLine writes a command for people, an argument with blanks in quotes.
+func commandLine(tool Tool, args []string) []byte {
+	b := []byte(tool)
+	for _, arg := range args {
+		b = append(b, ' ')
+		if arg == "" || strings.ContainsAny(arg, " \t\n'\"\\$*?;&|<>(){}") {
+			b = strconv.AppendQuote(b, arg)
+		} else {
+			b = append(b, arg...)
+		}
+	}
+	return append(b, '\n')
 }
 
 // Ports that FreeAddress gives out: below those that Linux gives to outgoing connections (ip_local_port_range begins at 32768), or one

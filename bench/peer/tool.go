@@ -121,6 +121,7 @@ func Version(tool Tool, path string) string {
 	out, _ := exec.CommandContext(ctx, path, flag).CombinedOutput() // wrk tells its version and exits 1
 	for line := range strings.Lines(string(out)) {
 		if line = strings.TrimSpace(line); line != "" {
+			line = strings.ReplaceAll(line, path, string(tool)) // where it was found here is nobody's business
 			return strings.Join(strings.Fields(line), " ")
 		}
 	}

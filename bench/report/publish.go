@@ -40,6 +40,11 @@ func Publish(r *bench.Result, root string) error {
 	if err := os.MkdirAll(filepath.Join(root, publishedPictures), 0o755); err != nil {
 		return fmt.Errorf("publish: %w", err)
 	}
+	for _, name := range strays(root, files) {
+		if err := os.Remove(filepath.Join(root, name)); err != nil {
+			return fmt.Errorf("publish: %w", err)
+		}
+	}
 	for name, content := range files {
 		if err := os.WriteFile(filepath.Join(root, name), content, 0o644); err != nil {
 			return fmt.Errorf("publish: %w", err)
@@ -48,9 +53,13 @@ func Publish(r *bench.Result, root string) error {
 	return nil
 }
 
-// CheckPublished compares the published page, pictures and README with the published results.
+// CheckPublished compares the published page, pictures and README with the published results. Before the first results are published
+// there must be none of the others, and nothing in the README's place for the table.
 func CheckPublished(root string) error {
 	r, err := bench.Read(filepath.Join(root, publishedResults))
+	if errors.Is(err, os.ErrNotExist) {
+		return checkUnpublished(root)
+	}
 	if err != nil {
 		return err
 	}
@@ -64,8 +73,51 @@ func CheckPublished(root string) error {
 			stale = append(stale, fmt.Errorf("%s: %w", name, ErrStale))
 		}
 	}
+	for _, name := range strays(root, files) {
+		stale = append(stale, fmt.Errorf("%s: %w", name, ErrStale))
+	}
 	slices.SortFunc(stale, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return errors.Join(stale...)
+}
+
+// checkUnpublished wants nothing to be published.
+func checkUnpublished(root string) error {
+	for _, name := range []string{publishedPage, publishedPictures} {
+		if _, err := os.Stat(filepath.Join(root, name)); !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("%s: %w: there is no %s", name, ErrStale, publishedResults)
+		}
+	}
+	_, old, _, err := readmePlace(root)
+	if err == nil && strings.TrimSpace(old) != "" {
+		err = fmt.Errorf("%s: %w: it has a table, and there is no %s", readme, ErrStale, publishedResults)
+	}
+	return err
+}
+
+// strays lists the pictures below root that are not among files: an older report had them.
+func strays(root string, files map[string][]byte) (names []string) {
+	entries, _ := os.ReadDir(filepath.Join(root, publishedPictures)) // none = no picture; a missing one is told elsewhere
+	for _, e := range entries {
+		if name := publishedPictures + "/" + e.Name(); files[name] == nil {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// readmePlace cuts the README at its place for the table.
+func readmePlace(root string) (before, table, after string, err error) {
+	page, err := os.ReadFile(filepath.Join(root, readme))
+	if err != nil {
+		return "", "", "", fmt.Errorf("publish: %w", err)
+	}
+	before, rest, okBegin := strings.Cut(string(page), readmeBegin)
+	table, after, okEnd := strings.Cut(rest, readmeEnd)
+	if !okBegin || !okEnd {
+		return "", "", "", fmt.Errorf("publish: %s: %w: no lines %q and %q, between which the table goes", readme, ErrStale, readmeBegin,
+			readmeEnd)
+	}
+	return before, table, after, nil
 }
 
 // published returns the content of every file, by its name below root.
@@ -96,14 +148,9 @@ func published(r *bench.Result, root string) (map[string][]byte, error) {
 	}
 	files[publishedPage] = []byte("<!-- Written by spanbench publish from overhead.json; do not edit. -->\n" + head + "\n" + pictures.String() +
 		"## Bounds\n" + tail)
-	page, err := os.ReadFile(filepath.Join(root, readme))
+	before, _, after, err := readmePlace(root)
 	if err != nil {
-		return nil, fmt.Errorf("publish: %w", err)
-	}
-	before, rest, okBegin := strings.Cut(string(page), readmeBegin)
-	_, after, okEnd := strings.Cut(rest, readmeEnd)
-	if !okBegin || !okEnd {
-		return nil, fmt.Errorf("publish: %s: %w: no lines %q and %q, between which the table goes", readme, ErrStale, readmeBegin, readmeEnd)
+		return nil, err
 	}
 	files[readme] = []byte(before + readmeBegin + "\n\n" + readmeTable(r) + "\n" + readmeEnd + after)
 	return files, nil
