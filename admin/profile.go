@@ -18,11 +18,13 @@ const profilePath = "/debug/pprof/"
 
 const typeBinary = "application/octet-stream"
 
-// Bounds of the profiles that take time, in seconds.
+// Bounds of the profiles that take time, in seconds. They are held in memory until they are complete: a profile of the CPU grows with what
+// differs, a trace with all that happens.
 const (
 	defaultProfileSeconds = 30
-	defaultTraceSeconds   = 1
 	maxProfileSeconds     = 300
+	defaultTraceSeconds   = 1
+	maxTraceSeconds       = 30
 )
 
 // profile writes the profile that the path names. The command line is left out: it may hold secrets.
@@ -32,9 +34,9 @@ func (s *Server) profile(ctx *fasthttp.RequestCtx) {
 	case "", "/debug/pprof":
 		profileIndex(ctx)
 	case "profile":
-		s.timed(ctx, defaultProfileSeconds, pprof.StartCPUProfile, pprof.StopCPUProfile)
+		s.timed(ctx, profileSeconds(ctx.QueryArgs(), defaultProfileSeconds, maxProfileSeconds), pprof.StartCPUProfile, pprof.StopCPUProfile)
 	case "trace":
-		s.timed(ctx, defaultTraceSeconds, trace.Start, trace.Stop)
+		s.timed(ctx, profileSeconds(ctx.QueryArgs(), defaultTraceSeconds, maxTraceSeconds), trace.Start, trace.Stop)
 	default:
 		lookup(ctx, name)
 	}
@@ -68,12 +70,17 @@ func lookup(ctx *fasthttp.RequestCtx, name string) {
 	_ = p.WriteTo(ctx, debug) // into the response's body: cannot fail
 }
 
-// timed runs a profile for as long as the parameter seconds says, then answers with it: what is sent while it runs would be under
-// the timeout of sending. Only one of a kind can run.
-func (s *Server) timed(ctx *fasthttp.RequestCtx, seconds int, start func(io.Writer) error, stop func()) {
-	if n, err := ctx.QueryArgs().GetUint("seconds"); err == nil && n > 0 {
-		seconds = min(n, maxProfileSeconds)
+// profileSeconds returns what the parameter seconds says, at most limit; def when it says nothing that can be used.
+func profileSeconds(args *fasthttp.Args, def, limit int) int {
+	if n, err := args.GetUint("seconds"); err == nil && n > 0 {
+		return min(n, limit)
 	}
+	return def
+}
+
+// timed runs a profile for that many seconds, then answers with it: what is sent while it runs would be under the timeout of sending. Only
+// one of a kind can run.
+func (s *Server) timed(ctx *fasthttp.RequestCtx, seconds int, start func(io.Writer) error, stop func()) {
 	var profile bytes.Buffer
 	if err := start(&profile); err != nil {
 		respond(ctx, fasthttp.StatusConflict, typeText, err.Error()+"\n") // another one is running

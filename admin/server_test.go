@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/valyala/fasthttp"
+
 	"github.com/spanwire/spanwire/internal/need"
 )
 
@@ -367,6 +369,16 @@ func TestProfileOutlastsTheSendTimeout(t *testing.T) {
 	profile, err := io.ReadAll(res.Body)
 	if err != nil || res.StatusCode != http.StatusOK || !bytes.HasPrefix(profile, []byte{0x1f, 0x8b}) {
 		t.Errorf("status %d, %d bytes, %v", res.StatusCode, len(profile), err)
+	}
+}
+
+func TestProfilesAreBounded(t *testing.T) {
+	for query, want := range map[string]int{"": 1, "seconds=5": 5, "seconds=30": 30, "seconds=31": 30, "seconds=0": 1, "seconds=-1": 1, "seconds=x": 1} {
+		var args fasthttp.Args
+		args.Parse(query)
+		if got := profileSeconds(&args, defaultTraceSeconds, maxTraceSeconds); got != want {
+			t.Errorf("%q: %d seconds, want %d", query, got, want)
+		}
 	}
 }
 
