@@ -78,8 +78,15 @@ func isDate(v []byte) bool {
 	} else if v[10]|0x20 != 't' && v[10] != '_' && v[10] != ' ' && v[10] != '+' {
 		return false
 	}
-	return len(time) > 0 && isDigit(time[0]) && bytes.IndexByte(time, '.') != len(time)-4 // no file name
+	return len(time) > 0 && isDigit(time[0]) && all(time, isTimeByte)
 }
+
+// isTimeByte reports whether c occurs in a time and its offset, colons and plus escaped or not; not in an extension of a file.
+func isTimeByte(c byte) bool {
+	return isDigit(c) || bytes.IndexByte(timeMarks, c) >= 0
+}
+
+var timeMarks = []byte(":.+-_,Zz%AaBb")
 
 // between reports whether two digits stand for lo to hi.
 func between(v []byte, lo, hi byte) bool {

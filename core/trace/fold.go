@@ -158,10 +158,30 @@ func prefix(v []byte) (name string, n int) {
 	switch {
 	case len(v) >= uuidBytes && isUUID(v[:uuidBytes]) && !goesOn(v[uuidBytes:]):
 		return "{uuid}", uuidBytes
-	case len(v) >= len("2006-01-02") && isDate(v[:len("2006-01-02")]) && !goesOn(v[len("2006-01-02"):]):
-		return "{date}", len("2006-01-02")
+	case len(v) >= dateBytes && isDate(v[:dateBytes]):
+		n = dateBytes + timeLen(v[dateBytes:])
+		if !goesOn(v[n:]) {
+			return "{date}", n
+		}
 	}
 	return "", 0
+}
+
+const dateBytes = len("2006-01-02")
+
+// timeLen returns the length of the time that v begins with, as it follows a date in the name of a file: T10-00-00Z, _103000.
+func timeLen(v []byte) int {
+	if len(v) < 2 || v[0]|0x20 != 't' && v[0] != '_' || !isDigit(v[1]) {
+		return 0
+	}
+	n := 1
+	for n < len(v) && (isDigit(v[n]) || n+1 < len(v) && (v[n] == '-' || v[n] == ':') && isDigit(v[n+1])) {
+		n++
+	}
+	if n < len(v) && v[n]|0x20 == 'z' {
+		n++
+	}
+	return n
 }
 
 // goesOn reports whether v goes on with a letter or a digit.
