@@ -1,6 +1,7 @@
 package intercept
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -36,6 +37,31 @@ func Check(c Config, only Backend) ([]Finding, error) {
 		found = append(found, in.checkHeartbeat()...)
 	}
 	return found, nil
+}
+
+// ErrLoop says that the sidecar's own connections would be redirected to itself, and to itself again, until descriptors run out.
+var ErrLoop = errors.New("its own connections would come back to it without end")
+
+// CheckLoop is asked before rules are added: a sidecar that listens already, and runs as root, must be whom they spare. That of another user may
+// be spared for its group, which the kernel does not tell.
+func CheckLoop(c Config) error {
+	l := listenerAt(c.RedirectPort)
+	if !l.Some || l.UID != 0 || c.UID == 0 || c.GID == 0 {
+		return nil
+	}
+	return fmt.Errorf("the sidecar at port %d runs as root, and the rules would spare user %d: %w; run it as user %d, or add --uid 0",
+		c.RedirectPort, c.UID, ErrLoop, c.UID)
+}
+
+// CheckOwn is asked by a sidecar that is about to listen at port as this user and group: rules that lead there must spare it. It can see them
+// when it runs as root, which is the mistake that it is for; who may not see them is told nothing.
+func CheckOwn(port uint16, uid, gid uint32) error {
+	in, err := Find(NFT)
+	if err != nil || in == nil || !in.Active || in.Config.RedirectPort != port || in.Config.UID == uid || in.Config.GID == gid {
+		return nil //nolint:nilerr // as said
+	}
+	return fmt.Errorf("the redirect rules spare user %d, and this is user %d: %w; run as user %d, or add the rules with --uid %d",
+		in.Config.UID, uid, ErrLoop, in.Config.UID, uid)
 }
 
 // lacking says what the kernel has not got; in Auto one back end that has all is enough.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
+	"os"
 	"os/signal"
 	"slices"
 	"strings"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/spanwire/spanwire/core"
 	"github.com/spanwire/spanwire/intercept"
 	"github.com/spanwire/spanwire/settings"
 )
@@ -194,11 +197,32 @@ func (k *interception) add(c *cli.Context) error {
 		fmt.Fprint(k.stdout, intercept.DryRun(config, backend))
 		return nil
 	}
+	if err := intercept.CheckLoop(config); err != nil {
+		return fmt.Errorf("intercept add: %w", err)
+	}
 	used, err := intercept.Add(config, backend)
 	if err != nil {
 		return fmt.Errorf("intercept add: %w", err)
 	}
 	fmt.Fprintf(k.stdout, "redirecting to port %d (%s): inbound %s, outbound %s\n", config.RedirectPort, used, config.InboundPorts, config.OutboundPorts)
+	return nil
+}
+
+// spared refuses to start a sidecar as root behind rules that spare another user.
+func spared(listeners []core.Bound) error {
+	if os.Geteuid() != 0 {
+		return nil // it may not see them
+	}
+	for _, l := range listeners {
+		if l.Name != "transparent" {
+			continue
+		}
+		if at, err := netip.ParseAddrPort(l.Addr); err == nil {
+			if err := intercept.CheckOwn(at.Port(), uint32(os.Geteuid()), uint32(os.Getegid())); err != nil {
+				return fmt.Errorf("start: %w", err)
+			}
+		}
+	}
 	return nil
 }
 

@@ -87,6 +87,9 @@ func (s *sidecar) build(loaded *settings.Loaded, level *slog.LevelVar) error {
 	if s.engine, err = core.New(engineConfig); err != nil {
 		return fmt.Errorf("start: %w", err)
 	}
+	if err = spared(s.engine.Listeners()); err != nil {
+		return err
+	}
 	if err = s.export.build(s.cfg, s.engine.Rings(), s.log); err != nil {
 		return usageError{err}
 	}

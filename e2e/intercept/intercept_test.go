@@ -4,6 +4,7 @@ package intercept
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -25,6 +26,7 @@ var scenes = []scene{
 	{"excludes", true, excludes},
 	{"calls to oneself", true, selfCalls},
 	{"own ports and own traffic", false, ownTraffic},
+	{"a sidecar that would call itself", false, loops},
 	{"foreign rules", true, foreignRules},
 	{"add and remove under load", true, underLoad},
 	{"fail open", true, failOpen},
@@ -164,6 +166,27 @@ func ownTraffic(h *host) {
 	if n := s.sessions() - before; n != 0 {
 		h.t.Errorf("%d sessions", n)
 	}
+}
+
+// A sidecar that runs as root, behind rules that spare another user, would call itself without end: whichever comes second refuses.
+func loops(h *host) {
+	root := func() *exec.Cmd { return exec.Command(h.bin, "--service-name", "host", "--exporter", "none") }
+	h.must("add")
+	if out, err := root().CombinedOutput(); err == nil || !strings.Contains(string(out), "the redirect rules spare user 1337, and this is user 0") {
+		h.t.Errorf("a sidecar behind the rules: %v, %s", err, out)
+	}
+	h.must("remove")
+	s := root()
+	if err := s.Start(); err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(func() { _ = s.Process.Kill(); _ = s.Wait() })
+	h.run(h.bin, "wait", "--timeout", patience.String())
+	if out, code := h.intercept("add"); code != 1 || !strings.Contains(out, "runs as root, and the rules would spare user 1337") {
+		h.t.Errorf("rules before the sidecar: code %d, %s", code, out)
+	}
+	h.must("add", "--uid", "0")
+	h.out.wants(at(hostAddrs[0], "8080"), "traced")
 }
 
 // docker are rules as Docker's daemon has them, with a published port.
