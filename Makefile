@@ -55,6 +55,31 @@ demo-service:
 	$(GO) build -trimpath -o build/demo-service ./demo/service
 	$(GO) build -trimpath -o build/demo ./demo
 
+# The image's root file system for each platform, then the image itself, by whichever of the tools there is. IMAGE names it.
+IMAGE ?= ghcr.io/spanwire/spanwire:$(VERSION)
+IMAGE_ARCHS ?= amd64 arm64
+CA_BUNDLE ?= /etc/ssl/certs/ca-certificates.crt
+
+.PHONY: image-root
+image-root:
+	@$(need-go)
+	@[ -s $(CA_BUNDLE) ] || { echo "no certificate authorities at $(CA_BUNDLE): apt-get install ca-certificates, or give CA_BUNDLE="; exit 1; }
+	@rm -rf build/image
+	@for arch in $(IMAGE_ARCHS); do \
+		GOARCH=$$arch $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o build/image/$$arch/spanwire ./cmd/spanwire; \
+		install -D -m 644 $(CA_BUNDLE) build/image/$$arch/etc/ssl/certs/ca-certificates.crt; \
+	done
+
+.PHONY: image
+image: image-root ## the container image for amd64 and arm64 (needs docker, podman or buildah)
+	@tool=; for t in docker podman buildah; do if $$t info >/dev/null 2>&1; then tool=$$t; break; fi; done; \
+	[ -n "$$tool" ] || { echo "needs docker, podman or buildah, and its service running; the root file systems are in build/image"; exit 1; }; \
+	for arch in $(IMAGE_ARCHS); do \
+		$$tool build --platform linux/$$arch --build-arg TARGETARCH=$$arch -f deploy/Dockerfile -t $(IMAGE)-$$arch build/image; \
+	done; \
+	$$tool tag $(IMAGE)-$$($(GO) env GOARCH) $(IMAGE); \
+	echo "built $(IMAGE) with $$tool, and one for each of: $(IMAGE_ARCHS)"
+
 # ---- demos
 
 .PHONY: demo
@@ -122,9 +147,9 @@ fuzz: ## run every fuzz target for FUZZTIME (1m)
 	@tools/fuzz $(FUZZTIME)
 
 .PHONY: e2e
-e2e: need-java build demo-service $(ZIPKIN_JAR) $(JAEGER) $(KUBE)/kubectl ## end-to-end tests against a real Zipkin and a real Jaeger
+e2e: need-java build image-root demo-service $(ZIPKIN_JAR) $(JAEGER) $(KUBE)/kubectl ## end-to-end tests against a real Zipkin and a real Jaeger
 	SPANWIRE_BIN=$(CURDIR)/build/spanwire SPANWIRE_DEMO_SERVICE=$(CURDIR)/build/demo-service SPANWIRE_DEMO=$(CURDIR)/build/demo \
-	SPANWIRE_ZIPKIN_JAR=$(ZIPKIN_JAR) SPANWIRE_JAEGER=$(JAEGER) SPANWIRE_KUBE=$(KUBE) \
+	SPANWIRE_ZIPKIN_JAR=$(ZIPKIN_JAR) SPANWIRE_JAEGER=$(JAEGER) SPANWIRE_KUBE=$(KUBE) SPANWIRE_IMAGE_ROOT=$(CURDIR)/build/image \
 	$(TEST) -count=1 -tags e2e ./e2e/...
 
 # ---- measurements

@@ -26,6 +26,7 @@ var packages = map[string]string{
 	"ip6tables": "iptables",
 
 	"iptables-legacy": "iptables", "ip6tables-legacy": "iptables",
+	"systemd-analyze": "systemd",
 }
 
 // systemDirs is searched after PATH: an ordinary user's PATH lacks them on Debian, and the tools there still answer --version.
