@@ -75,7 +75,7 @@ func versus(name, load, quantity, subject, reference string, bound float64) figu
 
 // all returns the figures in the order of the table.
 func all() []figure {
-	const otlp, zipkin, opaque = peer.SpanwireOTLP, peer.SpanwireZipkin, peer.SpanwireOpaque
+	const otlp, zipkin, opaque, everything = peer.SpanwireOTLP, peer.SpanwireZipkin, peer.SpanwireOpaque, peer.SpanwireAll
 	figures := []figure{
 		versus("otlp-32-http", keep32, cpuPerRequest, otlp, peer.HAProxyHTTP, 0.75),
 		versus("otlp-32-tcp", keep32, cpuPerRequest, otlp, peer.HAProxyTCP, 1.05),
@@ -87,6 +87,7 @@ func all() []figure {
 		versus("zipkin-256-tcp", keep256, cpuPerRequest, zipkin, peer.HAProxyTCP, 1.10),
 		versus("opaque-32-tcp", keep32, cpuPerRequest, opaque, peer.HAProxyTCP, 0.95),
 		versus("opaque-256-tcp", keep256, cpuPerRequest, opaque, peer.HAProxyTCP, 0.95),
+		versus("everything-32", keep32, cpuPerRequest, everything, otlp, 1.25),
 		versus("close-http", closing, cpuPerRequest, otlp, peer.HAProxyHTTP, 1.00),
 		versus("bulk-1m-opaque", bulk1M, cpuPerGiB, opaque, peer.HAProxyTCP, 0.60),
 		versus("bulk-1m-traced", bulk1M, cpuPerGiB, otlp, peer.HAProxyTCP, 0.60),

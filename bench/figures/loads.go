@@ -3,6 +3,8 @@ package figures
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spanwire/spanwire/bench/peer"
@@ -84,7 +86,10 @@ func runWrk(ctx context.Context, r *rig.Rig, o Options, p peer.Peer, l rig.WrkLo
 	if err != nil {
 		return nil, err
 	}
-	defer r.Stop(proxy)
+	defer func() {
+		r.Stop(proxy)
+		_ = os.Remove(filepath.Join(proxy.Wiring.Dir, peer.AccessLog)) // some 300 bytes a request, of which most peers write none
+	}()
 	known := int64(1) // requests answered: the one that found it ready
 	if body := peer.Body(l.Path); l.Path != peer.PathSmall {
 		if err := rig.CheckAnswer(ctx, proxy.Address(), l.Path, body); err != nil {

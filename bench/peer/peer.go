@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 )
 
 // The package's errors.
@@ -112,6 +113,7 @@ const (
 	SpanwireOTLP     = "spanwire-otlp"
 	SpanwireZipkin   = "spanwire-zipkin"
 	SpanwireJaeger   = "spanwire-jaeger"
+	SpanwireAll      = "spanwire-everything"
 	EnvoyTCP         = "envoy-tcp"
 	EnvoyHTTP        = "envoy-http"
 	EnvoyOTLP        = "envoy-otlp"
@@ -132,6 +134,7 @@ func All() []Peer {
 		spanwire(SpanwireOTLP, "Spanwire, 100 % as OTLP", OTLP, 1, "--exporter", "otlp"),
 		spanwire(SpanwireZipkin, "Spanwire, 100 % as Zipkin", Zipkin, 1, "--exporter", "zipkin"),
 		spanwire(SpanwireJaeger, "Spanwire, 100 % as Jaeger Thrift", Jaeger, 1, "--exporter", "jaeger"),
+		spanwire(SpanwireAll, "Spanwire, 100 % as OTLP, everything switched on", OTLP, 1, everything()...),
 		envoy(EnvoyTCP, "Envoy, TCP", "tcp", None),
 		envoy(EnvoyHTTP, "Envoy, HTTP untraced", "http", None),
 		envoy(EnvoyOTLP, "Envoy, 100 % as OTLP", "otlp", OTLP),
@@ -179,13 +182,32 @@ func spanwire(name, title string, spans Protocol, share float64, settings ...str
 				admin = "off"
 			}
 			args = append(args, "--admin", admin, "--metrics", "off", "--drain-timeout", "8s")
-			args = append(args, settings...)
+			for _, s := range settings {
+				args = append(args, strings.ReplaceAll(s, ownDirectory, w.Dir))
+			}
 			if i := slices.Index(settings, "--exporter"); i >= 0 && settings[i+1] != "none" {
 				args = append(args, endpoint(settings[i+1], w.Sink)...)
 			}
 			return args
 		},
 	}
+}
+
+// AccessLog is the file in Wiring.Dir that SpanwireAll writes a line to for each request.
+const AccessLog = "access.log"
+
+// ownDirectory stands for Wiring.Dir in the settings of a mode.
+const ownDirectory = "{dir}"
+
+// everything is what can be switched on of names, tags, metrics and logs, at once: metrics by operation and peer, twenty expressions to fold by (of which
+// none fits, so that all are tried on the first sight of a path), headers and a cookie as tags, an access log to a file.
+func everything() []string {
+	settings := []string{"--exporter", "otlp", "--metrics-peers", "--access-log", ownDirectory + "/" + AccessLog, "--tag-header", "Content-Type",
+		"--tag-header", "X-Tenant:tenant", "--tag-cookie", "session:session", "--sampler-rule", "GET /health*=never"}
+	for i := range 20 {
+		settings = append(settings, "--fold-path", fmt.Sprintf("/v%d/items/[0-9a-f]{%d,}=>/v%d/items/{id}", i, i+8, i))
+	}
+	return settings
 }
 
 // endpoint returns the flag that tells an exporter where the sink is.
