@@ -173,3 +173,25 @@ func TestDashboardAsksForWhatThereIs(t *testing.T) {
 		t.Errorf("%d queries: is the dashboard all there?", queries)
 	}
 }
+
+// TestDocumentationNamesEveryMetric compares docs/metrics.md with a real scrape, both ways.
+func TestDocumentationNamesEveryMetric(t *testing.T) {
+	data, err := os.ReadFile("../../docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	series := scrapeOfEverything(t)
+	for name := range series {
+		for _, suffix := range []string{"_bucket", "_sum", "_count"} {
+			name = strings.TrimSuffix(name, suffix)
+		}
+		if strings.HasPrefix(name, "spanwire_") && !strings.Contains(string(data), "`"+name+"`") {
+			t.Errorf("docs/metrics.md does not name %s", name)
+		}
+	}
+	for _, name := range regexp.MustCompile("`(spanwire_[a-z_]+)`").FindAllStringSubmatch(string(data), -1) {
+		if series[name[1]] == nil && series[name[1]+"_count"] == nil {
+			t.Errorf("docs/metrics.md names %s, which is not there", name[1])
+		}
+	}
+}
