@@ -54,6 +54,7 @@ type joinMark uint8
 const (
 	joinHit  joinMark = 1 << iota // an outbound request of its id came
 	joinLate                      // one came after its end
+	joinNewer                     // its id was used again while it was in flight
 )
 
 // joinEntry is one inbound request, in one cache line.
@@ -165,6 +166,7 @@ func (j *joinTable) publish(key joinKey, ctx *spanContext, mono int64) joinRef {
 		// An id that is used again counts for the request in flight, not for one that had its response.
 		if live := s.newestLive(last); live != nil {
 			older = live.seq&uint32(len(s.v.log)-1) + 1
+			live.marks |= joinNewer
 		}
 		if last.state == joinEnded {
 			last.state = joinFree
@@ -337,8 +339,35 @@ func (j *joinTable) release(ref joinRef, mono int64) (hit bool) {
 	if e.state == joinLive {
 		s.ends++
 		e.state, e.used, e.end = joinEnded, joinTick(mono), s.ends
+		if e.older != 0 || e.marks&joinNewer != 0 {
+			s.unlink(e)
+		}
 	}
 	return e.marks&joinHit != 0
+}
+
+// unlink frees an entry that has just ended if another request of its id is in flight, which is the one that late calls will find. Were it
+// left in the chain until its place is used again, then the chain would break there, and hide who is in flight behind it.
+func (s *joinShard) unlink(e *joinEntry) {
+	slot, n := s.find(e.key)
+	if n == e {
+		if o := s.older(e); o != nil && o.state == joinLive {
+			*slot = e.key.tag() | o.seq&joinSeqMask
+			e.state = joinFree
+		}
+		return
+	}
+	for range joinWalk {
+		if n == nil {
+			return
+		}
+		o := s.older(n)
+		if o == e {
+			n.older, e.state = e.older, joinFree
+			return
+		}
+		n = o
+	}
 }
 
 // lookup finds the inbound request that an outbound request of the same id belongs to: the newest in flight, else the last one

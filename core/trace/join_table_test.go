@@ -288,3 +288,42 @@ func TestJoinTableFull(t *testing.T) {
 		checkShards(t, j)
 	}
 }
+
+// TestJoinTableKeepsWhatIsInFlightBehindTheEnded: of several requests of one id one ends, and its place is used again in time; those
+// that stay in flight are still found.
+func TestJoinTableKeepsWhatIsInFlightBehindTheEnded(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		ends []int // of the requests 0, 1, 2
+		want uint64
+		how  span.Join
+	}{
+		{"the middle one", []int{1}, 2, span.JoinAmbiguous},
+		{"the newest", []int{2}, 1, span.JoinAmbiguous},
+		{"the oldest", []int{0}, 2, span.JoinAmbiguous},
+		{"all but the oldest", []int{2, 1}, 0, span.JoinID},
+		{"all but the oldest, in order", []int{1, 2}, 0, span.JoinID},
+		{"all but the middle one", []int{2, 0}, 1, span.JoinID},
+	} {
+		j := new(joinTable)
+		j.init(minJoinLog, 50*tick)
+		k := joinKey{1, 1}
+		var refs []joinRef
+		for n := range uint64(3) {
+			refs = append(refs, j.publish(k, spanOf(n), tick))
+		}
+		for _, i := range c.ends {
+			j.release(refs[i], 2*tick)
+		}
+		for n := range uint64(3 * minJoinLog) { // long after, the log comes round
+			mono := (100 + int64(n)) * tick
+			other := joinKey{1, n<<56 | n + 2}
+			j.release(j.publish(other, spanOf(99), mono), mono)
+			checkShards(t, j)
+		}
+		got, how, ok := j.lookup(k, 1000*tick)
+		if !ok || how != c.how || got.span != spanOf(c.want).span {
+			t.Errorf("%s ended: got %v %x, want %v %d", c.name, how, got.span, c.how, c.want)
+		}
+	}
+}
