@@ -34,6 +34,7 @@ const (
 	QPeak        = "peak_rss_mb"
 	QSpans       = "spans_per_request"
 	QSpansMissed = "spans_missing"
+	QArrived     = "spans_arrived_per_request"
 	QIdleCPU     = "idle_cpu_percent"
 	QWakeups     = "wakeups_per_s"
 	QThreads     = "threads"
@@ -84,6 +85,9 @@ func runCell(ctx context.Context, r *rig.Rig, c Cell, o Options) ([]PhaseRun, er
 		return nil, err
 	}
 	defer t.stop(r)
+	if c.Peer.Share == 1 {
+		t.spans, t.lossy = float64(c.Scenario.traversals()), c.Scenario.Lossy
+	}
 	runs, sent, err := runPhases(ctx, r, c.Scenario, t, o)
 	if err != nil {
 		return nil, err
@@ -136,6 +140,10 @@ func runPhases(ctx context.Context, r *rig.Rig, s Scenario, t *placed, o Options
 func runPhase(ctx context.Context, r *rig.Rig, phase Phase, t *placed, warm, measure time.Duration) (PhaseRun, int64, error) {
 	run := PhaseRun{Phase: phase.Name, Values: map[string]float64{}}
 	url := t.entries[phase.Upstream]
+	spans, err := r.Counts(ctx)
+	if err != nil {
+		return run, 0, err
+	}
 	if phase.Path != "" {
 		url = "http://" + url + phase.Path
 	}
@@ -155,7 +163,7 @@ func runPhase(ctx context.Context, r *rig.Rig, phase Phase, t *placed, warm, mea
 	if err != nil {
 		return run, 0, err
 	}
-	after, err := t.usage()
+	held, err := t.usage() // memory is that under load
 	if err != nil {
 		return run, 0, err
 	}
@@ -169,8 +177,32 @@ func runPhase(ctx context.Context, r *rig.Rig, phase Phase, t *placed, warm, mea
 	if result.Requests.Sent == 0 {
 		return run, 0, fmt.Errorf("%w: no request was sent: %s", rig.ErrWrong, result.FirstError)
 	}
-	run.take(phase, result, after.Sub(before), machineAfter.Sub(machine), len(t.proxies) > 0)
+	arrived, err := t.settle(ctx, r, spans.Spans, result.Requests.Sent)
+	if err != nil {
+		return run, 0, err
+	}
+	after, err := t.usage()
+	if err != nil {
+		return run, 0, err
+	}
+	used := after.Sub(before)
+	used.RSS, used.PeakRSS = held.RSS, held.PeakRSS
+	run.take(phase, result, used, machineAfter.Sub(machine), len(t.proxies) > 0)
+	if t.lossy {
+		run.Values[QArrived] = float64(arrived-spans.Spans) / float64(result.Requests.Sent)
+	}
 	return run, result.Requests.Sent, nil
+}
+
+// settle waits until the proxies have sent the spans of a phase's requests, so that the CPU of spans that were still held as its last
+// answer came is counted with it. Only where all requests are traced and no span is lost on purpose; it returns how many have come.
+func (t *placed) settle(ctx context.Context, r *rig.Rig, before, sent int64) (int64, error) {
+	if t.spans == 0 || t.lossy {
+		counts, err := r.Counts(ctx)
+		return counts.Spans, err
+	}
+	counts, err := r.AwaitSpans(ctx, before+int64(math.Floor(t.spans*float64(sent))))
+	return counts.Spans, err
 }
 
 // take fills in the quantities.
@@ -245,9 +277,13 @@ const restSettle = 2 * time.Second
 // measureRest starts the proxy several times, for the time until it is ready, and watches the last one without traffic.
 func measureRest(ctx context.Context, r *rig.Rig, p peer.Peer, o Options) ([]PhaseRun, error) {
 	run := PhaseRun{Phase: PhaseRest, Values: map[string]float64{}}
-	ready := make([]float64, 0, restStarts)
+	starts := restStarts
+	if o.Quick {
+		starts = restQuickStarts
+	}
+	ready := make([]float64, 0, starts)
 	var proxy *rig.Running
-	for range restStarts {
+	for range starts {
 		if proxy != nil {
 			r.Stop(proxy)
 		}

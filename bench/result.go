@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spanwire/spanwire/bench/peer"
@@ -192,10 +193,14 @@ func (c *collected) sum() CellResult {
 		}
 		result.Values[quantity] = stats.Summarise(runs)
 	}
+	var noisy []string
 	for _, quantity := range []string{QCPU, QCPUPerGiB, QP50, QP99, QRSS, QReady} {
 		if s := result.Values[quantity]; s.Noisy {
-			result.Notes = append(result.Notes, fmt.Sprintf("noisy: the runs of %s spread over %.0f %% of their median", quantity, 100*s.Spread))
+			noisy = append(noisy, fmt.Sprintf("%s over %.0f %%", quantity, 100*s.Spread))
 		}
+	}
+	if len(noisy) > 0 {
+		result.Notes = append(result.Notes, "noisy: runs spread, of their median: "+strings.Join(noisy, ", "))
 	}
 	if others := result.Values[QForeign]; others.Median > foreignBound {
 		result.Notes = append(result.Notes, fmt.Sprintf("not to be trusted: other processes used %.0f %% of a core meanwhile", others.Median))

@@ -96,11 +96,15 @@ func (p Phase) length(o Options) time.Duration {
 func (s Scenario) takes(o Options) time.Duration {
 	const around = 1200 * time.Millisecond // starting, checking, stopping, waiting for spans
 	if s.measure != nil {
+		if o.Quick {
+			return around + s.fixed - (restStarts-restQuickStarts)*restStartTime
+		}
 		return around + s.fixed
 	}
+	const spans = 300 * time.Millisecond // until the last batch has come: none, or a second, over all peers
 	total := around + warmup
 	for _, p := range s.Phases {
-		total += p.length(o) + 100*time.Millisecond
+		total += p.length(o) + 100*time.Millisecond + spans
 	}
 	return total
 }

@@ -19,6 +19,9 @@ type placed struct {
 	// checkSpans is how many spans the checks before the measurement have made, if every request is traced.
 	checkSpans int64
 	services   []*proc.Process // that are no proxies: stopped with them
+	// spans is how many each request makes; 0 = none, or by chance. lossy: some are lost on purpose.
+	spans float64
+	lossy bool
 }
 
 // topology starts an arrangement; upstreams are the addresses of the scenario's servers.

@@ -132,7 +132,7 @@ func All() []Peer {
 		spanwire(SpanwireUntraced, "Spanwire, sampling nothing", None, 0, "--sampler", "never", "--exporter", "otlp"),
 		spanwire(SpanwirePercent, "Spanwire, 1 % as OTLP", OTLP, 0.01, "--sampler", "ratio=0.01", "--exporter", "otlp"),
 		spanwire(SpanwireOTLP, "Spanwire, 100 % as OTLP", OTLP, 1, "--exporter", "otlp"),
-		spanwire(SpanwireZipkin, "Spanwire, 100 % as Zipkin", Zipkin, 1, "--exporter", "zipkin"),
+		spanwire(SpanwireZipkin, "Spanwire, 100 % as Zipkin", Zipkin, 1, "--exporter", "zipkin", "--propagators", "b3multi"), // as Envoy's tracer does
 		spanwire(SpanwireJaeger, "Spanwire, 100 % as Jaeger Thrift", Jaeger, 1, "--exporter", "jaeger"),
 		spanwire(SpanwireAll, "Spanwire, 100 % as OTLP, everything switched on", OTLP, 1, everything()...),
 		envoy(EnvoyTCP, "Envoy, TCP", "tcp", None),

@@ -94,9 +94,12 @@ func lines(r *bench.Result, scenario, phase string, parts func(c *bench.CellResu
 func cpuParts(c *bench.CellResult) []part {
 	user, ok := c.Value(bench.QUser)
 	system, ok2 := c.Value(bench.QSystem)
-	if !ok || !ok2 {
+	total, ok3 := c.Value(bench.QCPU)
+	if !ok || !ok2 || !ok3 || user+system <= 0 {
 		return nil
 	}
+	// Medians do not add up, and the kernel only samples the split: the bar is as long as the figure in the table.
+	user, system = total*user/(user+system), total*system/(user+system)
 	return []part{{class: "a", name: "user", value: user}, {class: "b", name: "system", value: system}}
 }
 

@@ -31,14 +31,17 @@ func Method(r *bench.Result) []string {
 		"Client: spanload. Open loop at the stated rates, latency counted from when each request was due, so that a stall shows in every " +
 			"request it delays; closed loop at saturation. Every answer is checked, and before anything is measured every proxy has " +
 			"answered right through each of its listeners.",
-		"CPU: user and system time of the proxy's whole process tree, from the scheduler's own account; beside it the machine's from " +
-			"/proc/stat, so that nothing hides in another process, and the part of it that processes outside the measurement used. " +
+		"CPU: user and system time of the proxy's whole process tree, from the scheduler's own account, read once the spans of the requests " +
+			"have left, so that none is made for nothing; beside it the machine's from /proc/stat, so that nothing hides in another process, " +
+			"and the part of it that processes outside the measurement used. The kernel splits user from system time, and counts the " +
+			"machine's, by what runs as its clock ticks: below saturation, where work keeps time with the clock, these two are rough, and " +
+			"the process tree's sum is not. " +
 			"Memory: resident set, and its peak.",
 		"Added latency: the difference of medians to the same client and upstream without a proxy, with a 95 % interval by bootstrap over " +
 			"the runs. A p99 is told from 10 000 samples on, a p99.9 from 100 000.",
 		"Spans: the collector counts what arrives; traced runs compare it with the requests sent. A run that lost spans is marked, " +
 			"whoever's it is: work that was not done costs nothing.",
-		"Matched settings: spans in batches of 512 or one second, W3C trace context, no access log, no TLS, keep-alive to the upstream. " +
+		"Matched settings: spans in batches of 512 or one second, W3C trace context with OTLP and B3's headers with Zipkin, no access log, no TLS, keep-alive to the upstream. " +
 			"All configurations are beside this report.",
 	}
 }
@@ -53,7 +56,7 @@ var columns = [...]column{
 	{bench.QMachine, "machine µs/request"}, {bench.QForeign, "others, % of a core"}, {bench.QRate, "requests/s"},
 	{bench.QRSS, "RSS MB"}, {bench.QPeak, "peak MB"}, {bench.QIdleCPU, "idle CPU %"}, {bench.QWakeups, "wake-ups/s"},
 	{bench.QThreads, "threads"}, {bench.QFDs, "descriptors"}, {bench.QReady, "ready ms"},
-	{bench.QSpans, "spans/request"}, {bench.QErrors, "errors"},
+	{bench.QArrived, "spans arrived meanwhile/request"}, {bench.QSpans, "spans/request"}, {bench.QErrors, "errors"},
 }
 
 // table is the table of one phase.
