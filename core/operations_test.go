@@ -11,6 +11,7 @@ import (
 
 	"github.com/spanwire/spanwire/core/span"
 	"github.com/spanwire/spanwire/core/trace"
+	"github.com/spanwire/spanwire/parsers"
 )
 
 // countingConfig is an engine's that counts by operation.
@@ -162,12 +163,14 @@ func TestWhoDropsTheID(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		out      string // headers of the outbound call
+		before   string // of one before it; "" = none
 		second   bool   // another inbound request is in flight
 		dropped  [trace.NumDrops]uint64
 		bystands [trace.NumDrops]uint64 // of the other one
 	}{
 		{name: "forwards it", out: "X-Request-Id: the-id\r\n"},
 		{name: "drops it", dropped: [trace.NumDrops]uint64{trace.DropAlone: 1}},
+		{name: "forwards it on another call", before: "X-Request-Id: the-id\r\n"},
 		{name: "has another id", out: "X-Request-Id: other\r\n"},
 		{name: "forwards the context", out: "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n"},
 		{name: "drops it beside another", second: true, dropped: [trace.NumDrops]uint64{trace.DropShared: 1},
@@ -184,6 +187,9 @@ func TestWhoDropsTheID(t *testing.T) {
 				second = open(span.Server)
 				second.send("GET /bystander HTTP/1.1\r\nHost: a\r\n\r\n")
 				head(t, second.server)
+			}
+			if c.before != "" {
+				echoOnce(t, out, "GET /before HTTP/1.1\r\nHost: b\r\n"+c.before+"\r\n", emptyAnswer)
 			}
 			echoOnce(t, out, "GET /out HTTP/1.1\r\nHost: b\r\n"+c.out+"\r\n", emptyAnswer)
 			in.reply(emptyAnswer)
@@ -272,4 +278,51 @@ func TestScrapesDisturbNoRequest(t *testing.T) {
 	if sum != conns*each || len(list) != 300 {
 		t.Errorf("%d requests of %d operations, want %d of 300", sum, len(list), conns*each)
 	}
+}
+
+// TestScrapeOfManyOperationsIsQuick has as many operations on both loops as the default bound allows; a loaded machine has far more time than it takes.
+func TestScrapeOfManyOperationsIsQuick(t *testing.T) {
+	cfg := countingConfig(t, trace.Config{MaxOperations: 1000}, 10000)
+	cfg.Loops, cfg.Transparent = 2, "127.0.0.1:0"
+	e, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Close)
+	for _, w := range e.workers {
+		for i := range uint32(1000) {
+			w.operations.row(newOperationKey(span.Kind(i&1), trace.OtherName, 0)).Requests[2]++
+			w.operations.row(newOperationKey(span.Server, i+trace.OtherName, 0)).Requests[2]++
+		}
+	}
+	// Names of these numbers, so that they can be told.
+	tracer := cfg.Trace.NewTracer()
+	for i := range 1000 {
+		data := fmt.Appendf(nil, "/p/x%cy%c", 'a'+rune(i%26), 'a'+rune(i/26))
+		nameOperation(tracer, data)
+	}
+	if err := e.Start(); err != nil {
+		t.Fatal(err)
+	}
+	fastest := time.Hour
+	for range 5 {
+		start := time.Now()
+		list := e.Operations()
+		fastest = min(fastest, time.Since(start))
+		if most := 10000 / SeriesPerOperation; len(list) > most || len(list) < most-2 {
+			t.Fatalf("%d operations, want %d", len(list), most)
+		}
+	}
+	if fastest > 50*time.Millisecond {
+		t.Errorf("a scrape takes %v, want at most 50 ms", fastest)
+	}
+}
+
+// nameOperation has the tracer see a request for path.
+func nameOperation(t *trace.Tracer, path []byte) {
+	var a trace.Active
+	var edit trace.Edit
+	head := parsers.Head{Path: parsers.Range{Lo: 0, Hi: uint32(len(path))}}
+	t.Begin(&a, &trace.Request{Data: path, Head: &head, Kind: span.Server, Unedited: parsers.ReasonSlowHead}, &edit)
+	t.End(&a, 1)
 }
