@@ -242,8 +242,13 @@ func (s *sidecar) close(flush context.Context) {
 	if s.engine != nil {
 		s.engine.Close()
 	}
-	s.tell.shutdown(flush)
+	told := make(chan struct{})
+	go func() { // beside the last flush: an access log that nobody reads takes none of its time
+		defer close(told)
+		s.tell.shutdown(flush)
+	}()
 	s.export.shutdown(flush)
+	<-told
 	if s.admin != nil {
 		s.admin.Close(flush)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -44,6 +45,28 @@ func TestAccessLogHasEveryRequest(t *testing.T) {
 	}
 	if !strings.Contains(p.lastLine(), "recorded=0") {
 		t.Errorf("unsampled requests are in the accounts of spans: %s", p.lastLine())
+	}
+}
+
+// TestSpansAreFlushedBesideAStuckAccessLog has nobody read standard output, a pipe that is full.
+func TestSpansAreFlushedBesideAStuckAccessLog(t *testing.T) {
+	endpoint, spans := collector(t)
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer read.Close()
+	for _ = write.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)); err == nil; {
+		_, err = write.Write(make([]byte, 4096))
+	}
+	// Through /proc the sidecar opens the same pipe as a file of its own.
+	file := fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), write.Fd())
+	p := beside(t, application(t), "--access-log", file, "--zipkin-endpoint", endpoint, "--drain-timeout", "2s")
+	p.get(p.inbound, "/x")
+	p.signal(syscall.SIGTERM)
+	p.exit(0)
+	if spans.Load() != 1 {
+		t.Errorf("%d spans, want 1", spans.Load())
 	}
 }
 
