@@ -3,6 +3,7 @@
 package intercept
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,6 +28,7 @@ var scenes = []scene{
 	{"calls to oneself", true, selfCalls},
 	{"own ports and own traffic", false, ownTraffic},
 	{"a sidecar that would call itself", false, loops},
+	{"many networks, and no privilege", false, manyNetworks},
 	{"foreign rules", true, foreignRules},
 	{"add and remove under load", true, underLoad},
 	{"fail open", true, failOpen},
@@ -187,6 +189,28 @@ func loops(h *host) {
 	}
 	h.must("add", "--uid", "0")
 	h.out.wants(at(hostAddrs[0], "8080"), "traced")
+}
+
+// Thousands of networks are one batch like any other; and who lacks the privilege is told so, by every command.
+func manyNetworks(h *host) {
+	h.start()
+	nets := []string{excludedCIDRs}
+	for i := range 2000 {
+		nets = append(nets, fmt.Sprintf("10.%d.%d.0/24", 100+i/256, i%256))
+	}
+	h.must("add", "--exclude-cidr", strings.Join(nets, ","))
+	h.app.wants(at(excludedAddrs[0], "9090"), "direct")
+	h.app.wants(at(outsideAddrs[0], "9090"), "traced")
+	if out := h.must("check"); out != "all is well\n" {
+		h.t.Errorf("check: %.200q", out)
+	}
+	for _, command := range []string{"add", "remove", "show", "check"} {
+		cmd := exec.Command(h.bin, "intercept", command)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: appUser, Gid: appUser}}
+		if out, _ := cmd.CombinedOutput(); cmd.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), "needs CAP_NET_ADMIN: run as root") {
+			h.t.Errorf("%s without the privilege: code %d, %s", command, cmd.ProcessState.ExitCode(), out)
+		}
+	}
 }
 
 // docker are rules as Docker's daemon has them, with a published port.
