@@ -145,6 +145,38 @@ func TestUsageCountsTheTree(t *testing.T) {
 	}
 }
 
+// TestAllProcesses: what this process uses is in the machine's account, and outside that of a child, whose own use is inside.
+func TestAllProcesses(t *testing.T) {
+	const burnt = 200 * time.Millisecond
+	own := func() time.Duration {
+		var u unix.Rusage
+		if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+			t.Fatal(err)
+		}
+		return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	}
+	child := start(t, group(t), "while :; do :; done")
+	all, tree, err := ReadAll(child.PID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for begin := own(); own()-begin < burnt; {
+	}
+	var allAfter, treeAfter time.Duration
+	await(t, "the child's use", func() bool {
+		if allAfter, treeAfter, err = ReadAll(child.PID); err != nil {
+			t.Fatal(err)
+		}
+		return treeAfter-tree >= burnt
+	})
+	if others := (allAfter - treeAfter) - (all - tree); others < burnt-2*tick {
+		t.Errorf("others have used %v, this process alone %v", others, burnt)
+	}
+	if _, _, err := ReadAll(1 << 30); !errors.Is(err, ErrGone) {
+		t.Errorf("a process that there is not: %v", err)
+	}
+}
+
 func TestUsageAgreesWithTheKernelsOwnAccount(t *testing.T) {
 	before, err := readOne(os.Getpid())
 	if err != nil {

@@ -78,6 +78,39 @@ func ReadTree(pid int) (Usage, error) {
 	return root, nil
 }
 
+// ReadAll returns the CPU time of all processes of the machine, and that of pid and its descendants as part of it. The kernel accounts
+// both to the nanosecond and tells them in ticks, unlike /proc/stat, which samples what runs as the clock ticks: work that keeps time
+// with the clock can escape it.
+func ReadAll(pid int) (all, tree time.Duration, err error) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return 0, 0, fmt.Errorf("read processes: %w", err)
+	}
+	used, children := map[int]time.Duration{}, map[int][]int{}
+	for _, e := range entries {
+		one, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		fields, err := readStat(one)
+		if err != nil {
+			continue // it ended meanwhile
+		}
+		used[one] = time.Duration(fields[statUser]+fields[statSystem]+fields[statCUser]+fields[statCSystem]) * tick
+		all += used[one]
+		parent := int(fields[statParent])
+		children[parent] = append(children[parent], one)
+	}
+	if _, ok := used[pid]; !ok {
+		return 0, 0, fmt.Errorf("%w: %d", ErrGone, pid)
+	}
+	for queue := []int{pid}; len(queue) > 0; queue = queue[1:] {
+		tree += used[queue[0]]
+		queue = append(queue, children[queue[0]]...)
+	}
+	return all, tree, nil
+}
+
 // childrenOf maps each process to its children.
 func childrenOf() (map[int][]int, error) {
 	entries, err := os.ReadDir("/proc")

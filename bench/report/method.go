@@ -33,7 +33,7 @@ func Method(r *bench.Result) []string {
 			"answered right through each of its listeners.",
 		"CPU: user and system time of the proxy's whole process tree, from the scheduler's own account, read once the spans of the requests " +
 			"have left, so that none is made for nothing; beside it the machine's from /proc/stat, so that nothing hides in another process, " +
-			"and the part of it that processes outside the measurement used. The kernel splits user from system time, and counts the " +
+			"and what all processes outside the measurement used, by their own accounts. The kernel splits user from system time, and counts the " +
 			"machine's, by what runs as its clock ticks: below saturation, where work keeps time with the clock, these two are rough, and " +
 			"the process tree's sum is not. " +
 			"Memory: resident set, and its peak.",

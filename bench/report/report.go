@@ -133,6 +133,9 @@ func figuresLine(r *bench.Result) string {
 			missed = append(missed, fmt.Sprintf("%s (%s %s, bound %s)", f.Text, bench.Number(f.Value), f.Unit, bench.Number(f.Bound)))
 		}
 	}
+	if measured == 0 {
+		return ""
+	}
 	line := fmt.Sprintf("Bounds: %d of %d measured are held", held, measured)
 	if len(missed) > 0 {
 		line += "; not " + strings.Join(missed, ", ")

@@ -251,9 +251,9 @@ func (r *Rig) Stop(p *Running) {
 
 // Foreign measures how much of the machine others use during a measurement.
 type Foreign struct {
-	machine proc.Times
-	own     time.Duration
-	begin   time.Time
+	steal  time.Duration
+	others time.Duration
+	begin  time.Time
 }
 
 // WatchForeign begins.
@@ -262,8 +262,8 @@ func WatchForeign() (Foreign, error) {
 	if err != nil {
 		return Foreign{}, err
 	}
-	own, err := proc.ReadTree(os.Getpid())
-	return Foreign{machine: machine, own: own.CPU, begin: time.Now()}, err
+	all, own, err := proc.ReadAll(os.Getpid())
+	return Foreign{steal: machine.Steal, others: all - own, begin: time.Now()}, err
 }
 
 // Percent is the time that processes not started by this program, and the host of a virtual machine, have taken since then: in
@@ -273,7 +273,6 @@ func (f Foreign) Percent() (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	machine := now.machine.Sub(f.machine)
-	others := machine.Busy() + machine.Steal - (now.own - f.own)
+	others := now.others - f.others + now.steal - f.steal
 	return max(0, 100*others.Seconds()/now.begin.Sub(f.begin).Seconds()), nil
 }
