@@ -48,7 +48,7 @@ func TestAccessLogHasEveryRequest(t *testing.T) {
 	}
 }
 
-// TestSpansAreFlushedBesideAStuckAccessLog has nobody read standard output, a pipe that is full.
+// TestSpansAreFlushedBesideAStuckAccessLog writes to a pipe that is full and that nobody reads.
 func TestSpansAreFlushedBesideAStuckAccessLog(t *testing.T) {
 	endpoint, spans := collector(t)
 	read, write, err := os.Pipe()
@@ -61,7 +61,8 @@ func TestSpansAreFlushedBesideAStuckAccessLog(t *testing.T) {
 	}
 	// Through /proc the sidecar opens the same pipe as a file of its own.
 	file := fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), write.Fd())
-	p := beside(t, application(t), "--access-log", file, "--zipkin-endpoint", endpoint, "--drain-timeout", "2s")
+	// Shorter than the second after which a batch is sent anyway.
+	p := beside(t, application(t), "--access-log", file, "--zipkin-endpoint", endpoint, "--drain-timeout", "900ms")
 	p.get(p.inbound, "/x")
 	p.signal(syscall.SIGTERM)
 	p.exit(0)
