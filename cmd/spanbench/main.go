@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/urfave/cli/v2"
@@ -57,7 +59,7 @@ func spanbench(ctx context.Context, args []string, out, diagnostics io.Writer) i
 	for _, c := range app.Commands {
 		c.OnUsageError = wrongUsage
 	}
-	err := app.RunContext(ctx, args)
+	err := app.RunContext(ctx, flagsFirst(app, args))
 	switch {
 	case err == nil:
 		return 0
@@ -69,6 +71,36 @@ func spanbench(ctx context.Context, args []string, out, diagnostics io.Writer) i
 	}
 	_, _ = fmt.Fprintf(diagnostics, "spanbench: %v\n", err)
 	return exitFailed
+}
+
+// flagsFirst moves the flags of a command before its other arguments: the package that reads them stops at the first of those, and
+// `compare old.json new.json --threshold 0.1` is what people type. Behind `--` nothing is moved.
+func flagsFirst(app *cli.App, args []string) []string {
+	if len(args) < 2 || app.Command(args[1]) == nil {
+		return args
+	}
+	takesValue := func(name string) bool {
+		for _, f := range app.Command(args[1]).Flags {
+			if _, isSwitch := f.(*cli.BoolFlag); slices.Contains(f.Names(), name) {
+				return !isSwitch
+			}
+		}
+		return false
+	}
+	var flags, others []string
+	for rest := args[2:]; len(rest) > 0; rest = rest[1:] {
+		switch arg := rest[0]; {
+		case arg == "--":
+			return slices.Concat(args[:2], flags, []string{arg}, others, rest[1:])
+		case len(arg) < 2 || arg[0] != '-':
+			others = append(others, arg)
+		case !strings.Contains(arg, "=") && takesValue(strings.TrimLeft(arg, "-")) && len(rest) > 1:
+			flags, rest = append(flags, arg, rest[1]), rest[1:]
+		default:
+			flags = append(flags, arg)
+		}
+	}
+	return slices.Concat(args[:2], flags, others)
 }
 
 // ownDirectory is where this program's siblings are: that of its own executable.

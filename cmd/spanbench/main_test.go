@@ -42,6 +42,10 @@ func TestExitCodes(t *testing.T) {
 		{args: []string{"figures", "--only", "nothing"}, code: exitFailed, says: "otlp-32-http"},
 		{args: []string{"compare", "one.json"}, code: exitUsage, says: "two"},
 		{args: []string{"compare", other, other}, code: exitFailed, says: "spanload/1"},
+		{args: []string{"compare", other, other, "--threshold", "0.5"}, code: exitFailed, says: "spanload/1"},
+		{args: []string{"compare", other, "--threshold=0.5", other, "--all"}, code: exitFailed, says: "spanload/1"},
+		{args: []string{"compare", other, other, "--threshold"}, code: exitUsage, says: "threshold"},
+		{args: []string{"compare", other, other, "--", "--all"}, code: exitUsage, says: "two"},
 		{args: []string{"report", filepath.Join(dir, "none.json")}, code: exitFailed, says: "none.json"},
 		{args: []string{"run", "--bin", dir, "--out", dir}, code: exitFailed, says: "make build"},
 	} {
