@@ -35,6 +35,7 @@ func (s *Server) appendMetrics(dst []byte) []byte {
 	}
 	appendReasons(e, &relay)
 	s.appendSampling(e)
+	appendRoutes(e, &relay)
 	appendExports(e, &exports)
 	s.appendLogs(e)
 	s.appendProcess(e)

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spanwire/spanwire/core/route"
 	"github.com/spanwire/spanwire/core/trace"
 )
 
@@ -41,6 +42,8 @@ func TestRequestsAllocateNothing(t *testing.T) {
 				FoldPaths: []string{"/a/[0-9]+=>/a/{n}", "/c/[a-z]+"}, CountOperations: true, MaxPeers: 100, DescribeAll: true}},
 		{"everything, unsampled", []string{"GET /a/123/b?token=x&q=1 HTTP/1.1\r\nHost: a\r\nb3: 0\r\n\r\n"}, answer,
 			trace.Config{CountOperations: true, MaxPeers: 100, DescribeAll: true}},
+		{"with a route", []string{"GET /a HTTP/1.1\r\nHost: a\r\nX-Route: b=10.0.0.1, c=10.0.0.2\r\nX-Request-Id: some-id\r\n\r\n"}, answer,
+			trace.Config{Routes: route.New(&route.Allow{}, 0, 0)}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			// The join table grows up to its bound, which is reached soon here.

@@ -47,10 +47,10 @@ func (s *session) dial() {
 		s.dialFailed(RefusedUnresolved, span.FailureUnresolved)
 		return
 	}
-	if !s.opaque && !s.w.e.parsesPort(ap.Port()) {
+	if !s.opaque && !s.away() && !s.w.e.parsesPort(ap.Port()) {
 		s.setOpaque(parsers.ReasonPort)
 	}
-	if s.up != nil && s.up.isSelf(ap) {
+	if s.up != nil && !s.away() && s.up.isSelf(ap) {
 		s.connectFailed(ErrSelfUpstream)
 		return
 	}
@@ -81,12 +81,12 @@ func (s *session) dial() {
 	}
 }
 
-// nextAddress returns where to dial: the original destination, or the next address of the upstream's name.
+// nextAddress returns where to dial: the original destination, or the next address of the name of the upstream, or of a route.
 func (s *session) nextAddress() (netip.AddrPort, bool) {
-	if s.up == nil {
+	if s.up == nil && !s.away() {
 		return s.dest.AddrPort(), true
 	}
-	addrs := s.up.addresses()
+	addrs := s.addresses()
 	if int(s.next) >= len(addrs) {
 		return netip.AddrPort{}, false
 	}
@@ -131,6 +131,9 @@ func (s *session) dialed() {
 	s.w.loop.StopTimer(&s.timer)
 	s.phase = phaseRelaying
 	s.socks[server].writable = true
+	if s.w.routing && s.detour != nil {
+		s.noteDestination()
+	}
 	c2s := parsers.ClientToServer
 	if len(s.flows[c2s].pending) > 0 {
 		s.flush(c2s)
@@ -187,7 +190,7 @@ func (s *session) connectFailed(err error) {
 		s.dialLater(err, RefusedPorts)
 	case errors.Is(err, unix.ENOBUFS), errors.Is(err, unix.ENOMEM):
 		s.dialLater(err, RefusedDescriptors)
-	case s.up != nil && int(s.next)+1 < len(s.up.addresses()):
+	case int(s.next)+1 < len(s.addresses()):
 		s.next++
 		s.dial()
 	case errors.Is(err, ErrSelfUpstream):
@@ -204,11 +207,19 @@ func (s *session) connectFailed(err error) {
 func (s *session) dialFailed(why Refusal, f span.Failure) {
 	w := s.w
 	w.stats.Refused[why]++
-	if s.up != nil {
+	if s.up != nil && !s.away() {
 		s.up.failed()
 	}
 	w.e.throttles.dial.Log(w.e.cfg.Log, slog.LevelWarn, "upstream not reached", "reason", why.String(),
 		"side", s.kind.String(), "upstream", s.upstreamName())
+	if s.outlives() {
+		s.leave()
+		return
+	}
+	if w.routing && s.detour != nil {
+		s.dropLegs()
+		s.noteDestination()
+	}
 	s.cause = f
 	s.phase = phaseFailing
 	s.flows[parsers.ClientToServer].broken = true
@@ -225,6 +236,9 @@ func (s *session) dialFailed(why Refusal, f span.Failure) {
 
 // upstreamName is how logs call the destination.
 func (s *session) upstreamName() string {
+	if s.away() {
+		return s.detour.at.Name
+	}
 	if s.up != nil {
 		return s.up.name
 	}

@@ -23,6 +23,12 @@ func (b *builder) edited() bool { return len(b.out) > 0 }
 // done forgets what was built.
 func (b *builder) done() { b.out = b.out[:0] }
 
+// takeTo copies data up to an offset that has not been passed yet.
+func (b *builder) takeTo(data []byte, to int) {
+	b.out = append(b.out, data[b.pos:to]...)
+	b.pos = to
+}
+
 // apply copies data up to insert, without the lines that e deletes, and appends the lines that e inserts. Edits come in the order of data.
 func (b *builder) apply(data []byte, insert int, e *trace.Edit) {
 	if len(e.Delete) == 0 && len(e.Insert) == 0 {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spanwire/spanwire/core/ring"
+	"github.com/spanwire/spanwire/core/route"
 	"github.com/spanwire/spanwire/core/span"
 )
 
@@ -34,7 +35,7 @@ type Engine struct {
 	// resolveEvery is the constant of its name; tests shorten it.
 	resolveEvery time.Duration
 
-	throttles struct{ accept, refuse, dial, resolve Throttle }
+	throttles struct{ accept, refuse, dial, resolve, route Throttle }
 
 	last struct { // what the loops said of themselves last, by loop
 		sync.Mutex
@@ -142,6 +143,9 @@ func (e *Engine) abandon() {
 func (e *Engine) Start() error {
 	if !e.state.CompareAndSwap(stateNew, stateRunning) {
 		return errors.New("engine was started before")
+	}
+	if r := e.routes(); r != nil {
+		r.SetOwn(e.ownAddresses())
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	e.cancel = cancel
@@ -254,6 +258,9 @@ func (e *Engine) Close() {
 	for _, w := range e.workers {
 		<-w.done
 	}
+	if r := e.routes(); r != nil {
+		r.Close()
+	}
 	if e.heart != nil {
 		e.heart.close()
 	}
@@ -286,6 +293,14 @@ func (e *Engine) isOwn(dst, local netip.AddrPort) bool {
 		}
 	}
 	return false
+}
+
+// routes returns what the loops share about routes; nil when routing is off.
+func (e *Engine) routes() *route.Routes {
+	if e.cfg.Disabled {
+		return nil
+	}
+	return e.cfg.Trace.Routes()
 }
 
 // parsesPort reports whether connections to this destination port are to be parsed.

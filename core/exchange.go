@@ -55,6 +55,9 @@ func (s *session) beginExchange(data []byte, sent int, ev *parsers.Event) {
 	e := &w.edit
 	e.Reset()
 	w.tracer.Begin(&x.Active, r, e)
+	if w.routing && s.kind == span.Client {
+		s.chooseRoute(x, data, sent, ev, e.Route)
+	}
 	x.Rec.RequestBody, x.Rec.ResponseBody = -1, -1 // until their ends were seen
 	if e.Reason == parsers.ReasonNone {
 		w.build.apply(data, int(ev.Head.Insert), e)

@@ -95,6 +95,10 @@ func (s *session) advance(d parsers.Direction, data []byte, keep int) {
 // send forwards data[from:to] with the edits in worker.build.
 func (s *session) send(d parsers.Direction, data []byte, from, to int) {
 	b := &s.w.build
+	if len(s.w.cuts) > 0 {
+		s.sendLegs(data, to)
+		return
+	}
 	if !b.edited() {
 		s.forward(d, data[from:to])
 		return
@@ -220,6 +224,9 @@ func (s *session) releaseKept(d parsers.Direction) {
 func (s *session) setOpaque(r parsers.Reason) {
 	if s.opaque {
 		return
+	}
+	if s.parked() {
+		s.detour.settle(s.exchanges.head)
 	}
 	s.opaque, s.why, s.stream = true, r, nil
 	s.w.stats.Opaque[r]++

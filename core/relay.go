@@ -25,7 +25,7 @@ const (
 func (s *session) pump(d parsers.Direction) {
 	f, src := &s.flows[d], &s.socks[d]
 	budget := s.w.turn
-	for src.readable && len(f.pending) == 0 && !f.eof {
+	for src.readable && len(f.pending) == 0 && !f.eof && !(d == parsers.ClientToServer && s.parked()) {
 		if budget <= 0 {
 			s.w.again.push(s)
 			return
@@ -47,7 +47,7 @@ func (s *session) pump(d parsers.Direction) {
 		s.received[d] += uint64(n)
 		s.w.stats.Bytes[d] += uint64(n)
 		s.relay(d, buf[:n])
-		if s.phase == phaseClosed {
+		if s.phase == phaseClosed || s.parked() && s.tryMove() {
 			return
 		}
 	}
@@ -94,8 +94,17 @@ func (s *session) relay(d parsers.Direction, b []byte) {
 	}
 }
 
-// forward writes b to the destination of d, or keeps what it does not take.
+// forward writes b to the destination of d, behind what waits to go there.
 func (s *session) forward(d parsers.Direction, b []byte) {
+	if d == parsers.ClientToServer && s.parked() {
+		s.park(len(s.detour.legs)-1, b)
+		return
+	}
+	s.forwardNow(d, b)
+}
+
+// forwardNow writes b to the destination of d, or keeps what it does not take.
+func (s *session) forwardNow(d parsers.Direction, b []byte) {
 	f, dst := &s.flows[d], s.dst(d)
 	if len(b) == 0 || f.broken || s.phase == phaseClosed {
 		return
@@ -113,7 +122,8 @@ func (s *session) forward(d parsers.Direction, b []byte) {
 // forwardTwo writes a, then b, in one call: a backend must not see an edited head apart from what was read with it.
 func (s *session) forwardTwo(d parsers.Direction, a, b []byte) {
 	f, dst := &s.flows[d], s.dst(d)
-	if len(a) == 0 || len(b) == 0 || len(f.pending) > 0 || !dst.writable || f.broken {
+	if len(a) == 0 || len(b) == 0 || len(f.pending) > 0 || !dst.writable || f.broken ||
+		d == parsers.ClientToServer && s.parked() {
 		s.forward(d, a)
 		s.forward(d, b)
 		return
@@ -160,7 +170,7 @@ func (s *session) flush(d parsers.Direction) {
 		return
 	}
 	s.took(f, n)
-	if f.pending != nil {
+	if f.pending != nil || s.parked() && s.tryMove() {
 		return
 	}
 	s.passEnd(d)
@@ -174,6 +184,10 @@ func (s *session) flush(d parsers.Direction) {
 func (s *session) writeFailed(d parsers.Direction, errno syscall.Errno) {
 	if d == parsers.ServerToClient {
 		s.abort(s.clientGone())
+		return
+	}
+	if s.outlives() {
+		s.leave()
 		return
 	}
 	s.reset = s.reset || errno != unix.EPIPE // EPIPE: the reset came after its FIN, and all it had to say is complete

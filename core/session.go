@@ -102,6 +102,8 @@ type session struct {
 	dialUntil int64         // monotonic ns
 	lastOut   int           // phaseEnding: unsent bytes when last looked
 
+	detour *detour // outbound with routing: where it leads; nil until a request has a route
+
 	drainSeen  uint64 // while the engine drains: bytes received in all when last looked
 	drainSince int64  // and the monotonic time since which that has not changed
 
@@ -132,6 +134,12 @@ func (s *session) turn(k *socket) {
 	switch s.phase {
 	case phaseDialing:
 		if !isServer {
+			if k.writable && len(s.flows[server].pending) > 0 {
+				s.flush(parsers.ServerToClient) // from an upstream connection before this one
+			}
+			if s.phase != phaseDialing {
+				return
+			}
 			s.pump(parsers.ClientToServer)
 			if s.phase == phaseDialing && len(s.flows[client].pending) > 0 && s.socks[server].fd != noFD {
 				s.tryDialed()
@@ -171,7 +179,7 @@ func (s *session) turn(k *socket) {
 func (s *session) noticeFailure(d parsers.Direction) {
 	k, f := &s.socks[d], &s.flows[d]
 	k.failed = false
-	if len(f.pending) == 0 && !f.eof || k.fd == noFD {
+	if len(f.pending) == 0 && !f.eof && !(d == parsers.ClientToServer && s.parked()) || k.fd == noFD {
 		return
 	}
 	errno, err := unix.GetsockoptInt(int(k.fd), unix.SOL_SOCKET, unix.SO_ERROR)
@@ -180,6 +188,10 @@ func (s *session) noticeFailure(d parsers.Direction) {
 	}
 	if d == parsers.ClientToServer {
 		s.abort(s.clientGone())
+		return
+	}
+	if s.outlives() {
+		s.leave()
 		return
 	}
 	// The kernel tells an error once; the end of the queue will look like a FIN. EPIPE: there was one before the reset.
@@ -210,6 +222,14 @@ func (s *session) Expire() {
 func (s *session) endOfStream(d parsers.Direction) {
 	f := &s.flows[d]
 	s.socks[d].readable = false
+	if d == parsers.ServerToClient && s.w.routing && s.detour != nil {
+		if s.outlives() {
+			s.leave()
+			return
+		}
+		s.dropLegs()
+		s.w.again.push(s) // the client is read again
+	}
 	f.eof = true
 	if s.phase == phaseFailing {
 		s.endFailed()
@@ -260,6 +280,10 @@ func (s *session) passEnd(d parsers.Direction) {
 // serverReset handles the end of an upstream connection by a reset, or by an error on writing to it: the client gets what the
 // server has sent, then a reset. FIN would make a body that ends with the connection look complete.
 func (s *session) serverReset() {
+	if s.outlives() {
+		s.leave()
+		return
+	}
 	f := &s.flows[parsers.ServerToClient]
 	if !f.eof {
 		f.eof = true
@@ -290,6 +314,7 @@ func (s *session) dropOutgoing() {
 	f := &s.flows[parsers.ClientToServer]
 	f.broken = true
 	s.freePending(f)
+	s.dropLegs()
 	s.w.putBuffer(f.kept)
 	f.kept, f.sent = nil, 0
 	s.w.again.push(s)
@@ -345,6 +370,8 @@ func (s *session) close(reset bool, cause span.Failure) {
 	s.endExchanges(cause)
 	w := s.w
 	w.loop.StopTimer(&s.timer)
+	s.dropLegs()
+	s.detour = nil
 	for i := range s.socks {
 		if fd := int(s.socks[i].fd); fd != noFD {
 			w.loop.Forget(fd)

@@ -87,6 +87,9 @@ type Stats struct {
 	RingDropped   uint64                      // spans lost to a full ring
 	Failures      [span.NumFailures]uint64    // finished requests by failure; 0 = none
 	ConnectSpans  uint64                      // spans for dials that failed before a request came
+	Routes        [NumRouteHows]uint64        // outbound requests with a route value, by what became of them
+	RouteValues   trace.RouteStats            // route values read
+	RouteMoves    uint64                      // upstream connections replaced for a route
 	PendingBytes  int64                       // bytes held for slow receivers now
 	LoopDelay     time.Duration               // how long the slowest loop took to answer this very question
 }
@@ -167,6 +170,11 @@ func (s *Stats) add(o *Stats) {
 	s.TagsLost += o.TagsLost
 	s.StatesDropped += o.StatesDropped
 	addTo(s.Failures[:], o.Failures[:])
+	addTo(s.Routes[:], o.Routes[:])
+	s.RouteMoves += o.RouteMoves
+	s.RouteValues.Remembered += o.RouteValues.Remembered
+	s.RouteValues.Recalled += o.RouteValues.Recalled
+	s.RouteValues.Malformed += o.RouteValues.Malformed
 	s.Backoffs += o.Backoffs
 	s.RingDropped += o.RingDropped
 	s.ConnectSpans += o.ConnectSpans

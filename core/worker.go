@@ -36,6 +36,8 @@ type worker struct {
 	e       *Engine
 	loop    *loop.Loop
 	tracer  *trace.Tracer // nil when tracing is disabled
+	routing bool          // outbound requests may have routes
+	cuts    []int         // where legs begin in build.out, while a read is being handled
 	answers bool          // the tracer wants to see the heads of responses
 	ring    *ring.Ring[span.Record]
 
@@ -85,6 +87,7 @@ func newWorker(e *Engine) (*worker, error) {
 		w.prepareCounters()
 		w.tracer = e.cfg.Trace.NewTracer()
 		w.answers = e.cfg.Trace.ReadsAnswers()
+		w.routing = e.cfg.Trace.Routes() != nil
 	}
 	return w, nil
 }
@@ -274,6 +277,7 @@ func (w *worker) snapshot() Stats {
 		ts := &w.tracer.Stats
 		st.Joins, st.BadContexts, st.Ignored, st.OtherNames = ts.Joins, ts.Invalid, ts.Ignored, ts.OtherOperations
 		st.IDsTooLong, st.StatesDropped, st.TagsLost = ts.IDsTooLong, ts.StatesDropped, ts.TagsLost
+		st.RouteValues = ts.Routes
 	}
 	return st
 }
@@ -324,6 +328,9 @@ func (w *worker) runAgain() {
 	for i := 0; i < n; i++ {
 		s := w.again.list[i]
 		s.queued = false
+		if s.parked() {
+			s.tryMove()
+		}
 		for d := parsers.ClientToServer; d <= parsers.ServerToClient; d++ {
 			if s.phase == phaseRelaying || s.phase == phaseEnding {
 				s.pump(d)

@@ -99,8 +99,6 @@ var jaegerVariables = [...]string{
 
 // unsupported are compatible variables whose effect is not there; each is warned about once, when it asks for something.
 var unsupported = [...]struct{ name, unless string }{
-	{"NETRA_HTTP_ROUTING_ENABLED", "false"},
-	{"NETRA_HTTP_ROUTING_COOKIE_ENABLED", "false"},
 	{"JAEGER_REPORTER_LOG_SPANS", "false"},
 }
 
@@ -127,8 +125,6 @@ func withoutEffect() []compatible {
 var readElsewhere = [...]string{
 	"NETRA_SIDECAR_PORT", "NETRA_SIDECAR_USER_ID", "NETRA_SIDECAR_GROUP_ID", "NETRA_INBOUND_PROBABILITY",
 	"NETRA_OUTBOUND_PROBABILITY", "NETRA_STATSD_ENABLED", "NETRA_STATSD_ADDRESS", "NETRA_STATSD_PREFIX",
-	"NETRA_HTTP_ROUTING_ENABLED", "NETRA_HTTP_ROUTING_HEADER_NAME", "NETRA_HTTP_ROUTING_COOKIE_ENABLED",
-	"NETRA_HTTP_ROUTING_COOKIE_NAME", "NETRA_ROUTING_CONTEXT_EXPIRATION_MILLISECONDS",
 }
 
 // trueOrFalse is a compatible variable that is true or false, in one of the ways of a flag.

@@ -59,6 +59,12 @@ type Config struct {
 
 	TraceResponseHeader string // "" = none
 
+	Route       bool
+	RouteHeader string
+	RouteCookie string // "" = none
+	RouteTTL    time.Duration
+	RouteAllow  []string // CIDR, address, host, *.DOMAIN
+
 	Netramesh     bool   // compatible with Netramesh
 	XSourceHeader string // "" = none
 	XSourceValue  string

@@ -94,6 +94,7 @@ func TestEverySettingHasEveryPlace(t *testing.T) {
 		"export-cert": readable, "export-key": readable, "export-timeout": "3s", "export-compression": "gzip", "export-queue": "7",
 		"export-interval": "3s",
 		"propagators":     "b3", "no-inject": "h", "sampler": "never", "sampler-rule": "GET /x*=never",
+		"route": "true", "route-header": "X-R", "route-cookie": "r", "route-ttl": "3s", "route-allow": "10.1.0.0/16",
 		"sampler-initial": "never", "sampler-interval": "3s", "disabled": "true", "request-id-header": "X-Id", "join-ttl": "3s",
 		"join-size": "7", "naming": "netra", "ignore-path": "/x", "ignore-agent": "x", "fold-path": "x", "fold": "off",
 		"max-operations": "7", "tag-schema": "zipkin", "tag-header": "x", "tag-cookie": "x", "redact-query": "all", "openapi": "x", "trace-response-header": "x",
@@ -238,7 +239,8 @@ func TestNetrameshDeployment(t *testing.T) {
 		"HTTP_COOKIE_TAG_MAP=u:user",
 		"JAEGER_AGENT_HOST=agent", "JAEGER_SAMPLER_TYPE=const", "JAEGER_SAMPLER_PARAM=1", "JAEGER_TAGS=zone=${ZONE:a},dc=${DC:b}",
 		"ZONE=z",
-		"NETRA_HTTP_ROUTING_ENABLED=true"}, "")
+		"NETRA_HTTP_ROUTING_ENABLED=true", "NETRA_HTTP_ROUTING_HEADER_NAME=X-R", "NETRA_HTTP_ROUTING_COOKIE_ENABLED=true",
+		"NETRA_ROUTING_CONTEXT_EXPIRATION_MILLISECONDS=6000"}, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -260,7 +262,10 @@ func TestNetrameshDeployment(t *testing.T) {
 			t.Errorf("%s: %s", name, diff)
 		}
 	}
-	if !slices.Equal(l.Warnings, []string{`NETRA_HTTP_ROUTING_ENABLED "true": not supported, ignored`}) {
+	if !c.Route || c.RouteHeader != "X-R" || c.RouteCookie != "X-Route" || c.RouteTTL != 6*time.Second || len(c.RouteAllow) != 4 {
+		t.Errorf("routing: %v %q %q %v %q", c.Route, c.RouteHeader, c.RouteCookie, c.RouteTTL, c.RouteAllow)
+	}
+	if len(l.Warnings) > 0 {
 		t.Errorf("warnings %q", l.Warnings)
 	}
 }

@@ -20,6 +20,7 @@ const (
 	SectionExport    Section = "Export"
 	SectionContext   Section = "Trace context and sampling"
 	SectionSpans     Section = "What a span says"
+	SectionRouting   Section = "Routing"
 	SectionCompat    Section = "Compatibility"
 	SectionMetrics   Section = "Metrics and access log"
 	SectionOperation Section = "Operation"

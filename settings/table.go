@@ -9,8 +9,8 @@ import (
 
 // Table returns the settings in the order of their documentation. It is built anew each time, so that nobody can change it.
 func Table() []Setting {
-	return slices.Concat(serviceRows(), listenerRows(), exportRows(), contextRows(), samplerRows(), spanRows(), compatRows(), metricRows(),
-		operationRows())
+	return slices.Concat(serviceRows(), listenerRows(), exportRows(), contextRows(), samplerRows(), spanRows(), routeRows(), compatRows(),
+		metricRows(), operationRows())
 }
 
 func serviceRows() []Setting {

@@ -136,9 +136,13 @@ func (s *sidecar) engineConfig() (core.Config, error) {
 		maxPeers = c.MaxPeers
 	}
 	described := s.readOpenAPI()
-	var err error
+	routes, err := routes(c)
+	if err != nil {
+		return ec, err
+	}
 	ec.Trace, err = trace.NewShared(trace.Config{
 		CountOperations: c.MetricsOperations, MaxPeers: maxPeers, DescribeAll: ec.LogRequests,
+		Routes: routes, RouteHeader: c.RouteHeader, RouteCookie: c.RouteCookie,
 		RequestIDHeader: c.RequestIDHeader, Propagators: c.Propagators, Sampler: c.Sampler,
 		SamplerRules: c.SamplerRules, JoinTTL: c.JoinTTL, JoinSize: c.JoinSize,
 		Naming: c.Naming, NoInject: c.NoInject, MaxOperations: c.MaxOperations, IgnorePaths: c.IgnorePaths,

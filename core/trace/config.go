@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/spanwire/spanwire/core/route"
 )
 
 // ErrConfig is wrapped by every error of NewShared and ParseSampler.
@@ -38,6 +40,9 @@ type Config struct {
 	// SamplerRules are OPERATION=SAMPLER (* stands for anything), in order: the first that matches an operation's name replaces
 	// Sampler for it.
 	SamplerRules []string
+	// Routes switches routing on; nil = off. RouteHeader and RouteCookie bear the values: "" = X-Route, and no cookie.
+	Routes                   *route.Routes
+	RouteHeader, RouteCookie string
 	// JoinTTL is how long an id is remembered after its last use; 0 = 5 s.
 	JoinTTL time.Duration
 	// JoinSize is how many ids are remembered at most; 0 = 65536.
@@ -109,6 +114,10 @@ type Shared struct {
 	cookies      []tagRule
 	redact       redaction
 
+	routes      *route.Routes // nil: off
+	routeLine   string        // "Name: "
+	routeCookie string        // "": none
+
 	operations nameSet
 	peers      nameSet
 
@@ -125,7 +134,7 @@ func NewShared(c Config) (*Shared, error) {
 	if w, ok := s.sampler.(ignoreParent); ok {
 		s.sampler, s.ignoreParent = w.Sampler, true
 	}
-	for _, step := range []func(*Config) error{s.setHeaders, s.setPropagators, s.setJoin, s.setNames, s.setNoInject, s.setTags,
+	for _, step := range []func(*Config) error{s.setHeaders, s.setRoute, s.setPropagators, s.setJoin, s.setNames, s.setNoInject, s.setTags,
 		s.setAnswer, s.setRedact, s.setRules} {
 		if err := step(&c); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrConfig, err)

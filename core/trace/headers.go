@@ -27,7 +27,8 @@ const (
 	headXSource
 	headCookie        // Cookie; in the table of responses Set-Cookie
 	headTraceResponse // in the table of responses only
-	headTagOnly       // configured as a tag, nothing else
+	headRoute
+	headTagOnly // configured as a tag, nothing else
 	numHeads
 )
 

@@ -57,7 +57,9 @@ func (s *Shared) setTags(c *Config) error {
 		s.cookies = append(s.cookies, r)
 	}
 	if len(s.cookies) > 0 {
-		s.headers.add("cookie", headCookie)
+		if s.headers.get("cookie") == nil {
+			s.headers.add("cookie", headCookie)
+		}
 		s.answers.add("set-cookie", headCookie)
 	}
 	return nil

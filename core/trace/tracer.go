@@ -7,6 +7,7 @@ package trace
 import (
 	"hash/maphash"
 
+	"github.com/spanwire/spanwire/core/route"
 	"github.com/spanwire/spanwire/core/span"
 	"github.com/spanwire/spanwire/parsers"
 )
@@ -27,6 +28,8 @@ type Active struct {
 	watch           watch
 	// join is what End gives back to the join table.
 	join joinRef
+	// route is what End gives back to the table of routes.
+	route route.Ref
 }
 
 // Request is what Begin is told. It is reused; nothing of it is kept.
@@ -49,6 +52,8 @@ type Edit struct {
 	Insert []byte          // whole header lines, each with its CRLF, to stand before the final CRLF
 	// Reason is set by Begin when it decided not to edit (ReasonNoInject, ReasonSigned), else Request.Unedited.
 	Reason parsers.Reason
+	// Route is the route value of an outbound request, nil when it has none or routing is off.
+	Route *route.Value
 }
 
 // Reset empties e, keeping its space.
@@ -56,6 +61,7 @@ func (e *Edit) Reset() {
 	e.Delete = e.Delete[:0]
 	e.Insert = e.Insert[:0]
 	e.Reason = parsers.ReasonNone
+	e.Route = nil
 }
 
 // Stats counts what a Tracer did. The numbers only grow; the loop's goroutine owns them and copies them out.
@@ -74,6 +80,8 @@ type Stats struct {
 	TagsLost uint64
 	// Ignored counts the requests on the lists of those without a span.
 	Ignored uint64
+	// Routes counts route values.
+	Routes RouteStats
 }
 
 // Tracer traces the requests of one loop. Loop goroutine only.
@@ -90,6 +98,8 @@ type Tracer struct {
 
 	nameID uint32 // number of the operation's name that was asked for last
 
+	routes *route.Cache // nil: routing is off
+
 	uuid    [uuidBytes]byte // the request id made for the request at hand
 	scratch []byte          // for texts that are put together
 }
@@ -97,7 +107,11 @@ type Tracer struct {
 // NewTracer makes a Tracer for one loop. It may be called by any goroutine; it ends the process when the system gives no
 // random bytes, as crypto/rand does.
 func (s *Shared) NewTracer() *Tracer {
-	return &Tracer{s: s, ids: newIDSource(), seed: maphash.MakeSeed(), scratch: make([]byte, 0, 512)}
+	t := &Tracer{s: s, ids: newIDSource(), seed: maphash.MakeSeed(), scratch: make([]byte, 0, 512)}
+	if s.routes != nil {
+		t.routes = s.routes.NewCache()
+	}
+	return t
 }
 
 // Begin starts the span of a request: it fills a.Rec (all but sizes, status, failure and times that are not known yet) and, when
@@ -116,6 +130,11 @@ func (t *Tracer) Begin(a *Active, r *Request, e *Edit) {
 		key = t.s.joins.key(id)
 		t.s.joins.warm(key)
 	}
+	var write *route.Value
+	if t.routes != nil {
+		a.route = route.Ref{}
+		write = t.route(a, r, id, e)
+	}
 	l := t.parent(r)
 	a.Ignored = t.ignored(r)
 	own := t.decide(&l, a.Ignored, r)
@@ -133,6 +152,11 @@ func (t *Tracer) Begin(a *Active, r *Request, e *Edit) {
 	}
 	if e.Reason == parsers.ReasonNone {
 		t.edit(e, r, &l, &own, made)
+		if write != nil {
+			e.Insert = append(e.Insert, t.s.routeLine...)
+			e.Insert = append(e.Insert, write.Text...)
+			e.Insert = append(e.Insert, '\r', '\n')
+		}
 	}
 	if publish {
 		a.join = t.s.joins.publish(key, &own, r.Mono)
@@ -177,6 +201,10 @@ func (t *Tracer) End(a *Active, mono int64) {
 	}
 	if a.watch.on {
 		t.judge(a, joined)
+	}
+	if t.routes != nil {
+		t.s.routes.Table.Release(a.route, mono)
+		a.route = route.Ref{}
 	}
 }
 
