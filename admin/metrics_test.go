@@ -4,11 +4,14 @@ import (
 	"fmt"
 	"math"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/spanwire/spanwire/core"
 	"github.com/spanwire/spanwire/core/span"
@@ -322,18 +325,31 @@ func tenThousandSeries() *Server {
 	return &Server{cfg: Config{Relay: fakeRelay, Exports: fakeExports, Operations: func() []core.OperationStats { return list }}}
 }
 
-// TestScrapeOfTenThousandSeriesIsQuick allows a loaded machine twenty times what the benchmark shows.
+// TestScrapeOfTenThousandSeriesIsQuick allows twenty times what the benchmark shows, since the race detector takes its share. What counts is
+// the processor's time: that of the wall holds what other processes on a busy machine do.
 func TestScrapeOfTenThousandSeriesIsQuick(t *testing.T) {
 	s := tenThousandSeries()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	fastest := time.Hour
 	for range 5 {
-		start := time.Now()
+		start := threadTime(t)
 		s.appendMetrics(nil)
-		fastest = min(fastest, time.Since(start))
+		fastest = min(fastest, threadTime(t)-start)
 	}
 	if fastest > 50*time.Millisecond {
 		t.Errorf("a scrape takes %v, want at most 50 ms", fastest)
 	}
+}
+
+// threadTime returns the processor time that the calling thread has used (man 2 getrusage).
+func threadTime(t *testing.T) time.Duration {
+	t.Helper()
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_THREAD, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 func BenchmarkScrapeOfTenThousandSeries(b *testing.B) {
