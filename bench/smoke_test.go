@@ -115,6 +115,52 @@ func TestOneCellForReal(t *testing.T) {
 	}
 }
 
+// TestPhaseEndsWhenItsSpansHaveArrived: CPU is read once every span of the phase has been made and sent, not as the last answer comes.
+func TestPhaseEndsWhenItsSpansHaveArrived(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts real processes")
+	}
+	o := programs(t)
+	ctx := context.Background()
+	r, err := rig.New(o.Dir, o.Tools, o.Pinning)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if _, err := r.StartUpstream(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.StartSink(ctx); err != nil {
+		t.Fatal(err)
+	}
+	p, err := peer.ByName(peer.SpanwireOTLP)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := Scenario{Name: "test"}
+	placed, err := startSingle(ctx, r, p, s, []string{r.Upstream}, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer placed.stop(r)
+	if _, err := r.AwaitSpans(ctx, placed.checkSpans); err != nil {
+		t.Fatal(err)
+	}
+	placed.spans = 1
+	phase := Phase{Name: "one", Path: peer.PathSmall, Load: load("--closed", "--connections", "4")}
+	_, sent, err := runPhase(ctx, r, phase, placed, 0, 300*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts, err := r.Counts(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := placed.checkSpans + sent; counts.Spans != want {
+		t.Errorf("%d spans had arrived as the CPU was read, want %d", counts.Spans, want)
+	}
+}
+
 // canceller cancels when something was written to it the n-th time.
 type canceller struct {
 	left   int
