@@ -52,8 +52,8 @@ func Scenarios(idle int) []Scenario {
 			Why:   "The usual traffic between services, far from any limit: what a user of the service feels.",
 			Peers: peer.Names(), Quick: []string{direct, ours, envoy, haproxy},
 			Phases: []Phase{
-				{Name: Phase1000, Path: peer.PathSmall, Load: load("--rate", "1000"), Measure: 4 * second, Quick: 3400 * time.Millisecond, Latency: true},
-				{Name: Phase5000, Path: peer.PathSmall, Load: load("--rate", "5000"), Measure: 4 * second, Quick: 1600 * time.Millisecond, Latency: true},
+				{Name: Phase1000, Path: peer.PathSmall, Load: load("--rate", "1000"), Measure: 3600 * time.Millisecond, Quick: 3400 * time.Millisecond, Latency: true},
+				{Name: Phase5000, Path: peer.PathSmall, Load: load("--rate", "5000"), Measure: 3600 * time.Millisecond, Quick: 1600 * time.Millisecond, Latency: true},
 			},
 		},
 		{
@@ -61,8 +61,8 @@ func Scenarios(idle int) []Scenario {
 			Why:   "CPU per request when there is no idle time to hide in: what the sidecar adds to the bill.",
 			Peers: everyProxy, Quick: []string{ours, envoy, haproxy},
 			Phases: []Phase{
-				{Name: Phase32, Path: peer.PathSmall, Load: load("--closed", "--connections", "32"), Measure: 3 * second, Quick: 2500 * time.Millisecond},
-				{Name: Phase256, Path: peer.PathSmall, Load: load("--closed", "--connections", "256"), Measure: 3 * second, Quick: 2500 * time.Millisecond},
+				{Name: Phase32, Path: peer.PathSmall, Load: load("--closed", "--connections", "32"), Measure: 2600 * time.Millisecond, Quick: 2500 * time.Millisecond},
+				{Name: Phase256, Path: peer.PathSmall, Load: load("--closed", "--connections", "256"), Measure: 2600 * time.Millisecond, Quick: 2500 * time.Millisecond},
 			},
 		},
 		{
