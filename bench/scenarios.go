@@ -44,6 +44,7 @@ func Scenarios(idle int) []Scenario {
 	const (
 		direct, ours, envoy, haproxy = peer.Direct, peer.SpanwireOTLP, peer.EnvoyOTLP, peer.HAProxyHTTP
 		second                       = time.Second
+		ms                           = time.Millisecond
 	)
 	everyProxy := peer.Names()[1:]
 	return []Scenario{
@@ -52,8 +53,10 @@ func Scenarios(idle int) []Scenario {
 			Why:   "The usual traffic between services, far from any limit: what a user of the service feels.",
 			Peers: peer.Names(), Quick: []string{direct, ours, envoy, haproxy},
 			Phases: []Phase{
-				{Name: Phase1000, Path: peer.PathSmall, Load: load("--rate", "1000"), Measure: 3600 * time.Millisecond, Quick: 3400 * time.Millisecond, Latency: true},
-				{Name: Phase5000, Path: peer.PathSmall, Load: load("--rate", "5000"), Measure: 3600 * time.Millisecond, Quick: 1600 * time.Millisecond, Latency: true},
+				{Name: Phase1000, Path: peer.PathSmall, Load: load("--rate", "1000"), Measure: 3600 * ms, Quick: 3400 * ms,
+					Latency: true},
+				{Name: Phase5000, Path: peer.PathSmall, Load: load("--rate", "5000"), Measure: 3600 * ms, Quick: 1600 * ms,
+					Latency: true},
 			},
 		},
 		{
@@ -61,8 +64,10 @@ func Scenarios(idle int) []Scenario {
 			Why:   "CPU per request when there is no idle time to hide in: what the sidecar adds to the bill.",
 			Peers: everyProxy, Quick: []string{ours, envoy, haproxy},
 			Phases: []Phase{
-				{Name: Phase32, Path: peer.PathSmall, Load: load("--closed", "--connections", "32"), Measure: 2600 * time.Millisecond, Quick: 2500 * time.Millisecond},
-				{Name: Phase256, Path: peer.PathSmall, Load: load("--closed", "--connections", "256"), Measure: 2600 * time.Millisecond, Quick: 2500 * time.Millisecond},
+				{Name: Phase32, Path: peer.PathSmall, Load: load("--closed", "--connections", "32"), Measure: 2600 * ms,
+					Quick: 2500 * ms},
+				{Name: Phase256, Path: peer.PathSmall, Load: load("--closed", "--connections", "256"), Measure: 2600 * ms,
+					Quick: 2500 * ms},
 			},
 		},
 		{
@@ -95,9 +100,9 @@ func Scenarios(idle int) []Scenario {
 			Peers: []string{ours, envoy, haproxy},
 			Phases: []Phase{
 				{Name: "pipelined", Path: peer.PathSmall, Load: load("--closed", "--connections", "8", "--pipeline", "8"),
-					Measure: 2500 * time.Millisecond},
+					Measure: 2500 * ms},
 				{Name: "one-per-connection", Path: peer.PathSmall, Load: load("--closed", "--connections", "32", "--no-keepalive"),
-					Measure: 2500 * time.Millisecond},
+					Measure: 2500 * ms},
 			},
 		},
 		{
@@ -113,9 +118,9 @@ func Scenarios(idle int) []Scenario {
 			Peers:     []string{direct, peer.SpanwireOpaque, peer.EnvoyTCP, peer.HAProxyTCP, peer.NginxStream},
 			Upstreams: []Upstream{{TCP: true, Args: load("--tcp")}},
 			Phases: []Phase{
-				{Name: "ping-pong", Load: load("--tcp", "--rate", "1000", "--body-size", "64"), Measure: 2500 * time.Millisecond, Latency: true},
+				{Name: "ping-pong", Load: load("--tcp", "--rate", "1000", "--body-size", "64"), Measure: 2500 * ms, Latency: true},
 				{Name: "bulk", Load: load("--tcp", "--closed", "--connections", "4", "--body-size", "262144"),
-					Measure: 2500 * time.Millisecond, GiB: true},
+					Measure: 2500 * ms, GiB: true},
 			},
 		},
 		{
