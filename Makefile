@@ -147,7 +147,7 @@ fuzz: ## run every fuzz target for FUZZTIME (1m)
 	@tools/fuzz $(FUZZTIME)
 
 .PHONY: e2e
-e2e: need-java build image-root demo-service $(ZIPKIN_JAR) $(JAEGER) $(KUBE)/kubectl ## end-to-end tests against a real Zipkin and a real Jaeger
+e2e: need-java build image-root demo-service $(ZIPKIN_JAR) $(JAEGER) $(KUBE)/kubectl ## end-to-end tests against a real Zipkin, a real Jaeger and a real Kubernetes API server (root)
 	SPANWIRE_BIN=$(CURDIR)/build/spanwire SPANWIRE_DEMO_SERVICE=$(CURDIR)/build/demo-service SPANWIRE_DEMO=$(CURDIR)/build/demo \
 	SPANWIRE_ZIPKIN_JAR=$(ZIPKIN_JAR) SPANWIRE_JAEGER=$(JAEGER) SPANWIRE_KUBE=$(KUBE) SPANWIRE_IMAGE_ROOT=$(CURDIR)/build/image \
 	$(TEST) -count=1 -tags e2e ./e2e/...
