@@ -141,15 +141,19 @@ func serve(addr string) error {
 	return nil
 }
 
-// ask sends a request to addr and returns the body of the answer, or the error, in one line.
+// ask sends a request to addr, which a comma and a route value may follow, and returns the body of the answer, or the error, in one line.
 func ask(addr string) string {
+	addr, value, _ := strings.Cut(addr, ",")
 	c, err := net.DialTimeout("tcp", addr, patience)
 	if err != nil {
 		return "error: " + err.Error()
 	}
 	defer func() { _ = c.Close() }()
+	if value != "" {
+		value = "X-Route: " + value + "\r\n"
+	}
 	_ = c.SetDeadline(time.Now().Add(patience))
-	if _, err := io.WriteString(c, "GET /here HTTP/1.1\r\nHost: a\r\n\r\n"); err != nil {
+	if _, err := io.WriteString(c, "GET /here HTTP/1.1\r\nHost: a\r\n"+value+"\r\n"); err != nil {
 		return "error: " + err.Error()
 	}
 	b, err := io.ReadAll(c)
@@ -247,7 +251,13 @@ func addAddress(t *testing.T, a, dev string) { t.Helper(); run(t, "ip", address(
 // startEngine starts an engine and closes it with the test.
 func startEngine(t *testing.T, cfg core.Config) *core.Engine {
 	t.Helper()
-	shared, err := trace.NewShared(trace.Config{})
+	return startTracing(t, cfg, trace.Config{})
+}
+
+// startTracing is startEngine with settings of tracing.
+func startTracing(t *testing.T, cfg core.Config, tc trace.Config) *core.Engine {
+	t.Helper()
+	shared, err := trace.NewShared(tc)
 	if err != nil {
 		t.Fatal(err)
 	}
