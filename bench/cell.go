@@ -261,6 +261,8 @@ func countSpans(ctx context.Context, r *rig.Rig, c Cell, last *PhaseRun, before,
 	last.Values[QSpansMissed] = math.Abs(float64(missing))
 	switch {
 	case missing == 0:
+	case c.Scenario.Lossy && missing < 0:
+		last.note("%d more than %d spans arrived: sent again after the collector had taken them and was cut off before its answer", -missing, want)
 	case c.Scenario.Lossy:
 		last.note("%d of %d spans did not arrive, as may happen here", missing, want)
 	case missing > 0:
