@@ -52,9 +52,9 @@ const (
 type joinMark uint8
 
 const (
-	joinHit  joinMark = 1 << iota // an outbound request of its id came
-	joinLate                      // one came after its end
-	joinNewer                     // its id was used again while it was in flight
+	joinHit   joinMark = 1 << iota // an outbound request of its id came
+	joinLate                       // one came after its end
+	joinNewer                      // its id was used again while it was in flight
 )
 
 // joinEntry is one inbound request, in one cache line.
