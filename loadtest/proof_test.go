@@ -18,10 +18,10 @@ import (
 // time. One request in ten meets the pause, and the p99 is nine tenths of it. A closed loop stops asking meanwhile, and its p99
 // knows nothing.
 func TestRun_PauseShowsInOpenLoopOnly(t *testing.T) {
-	const pause, every = 200 * time.Millisecond, 2 * time.Second
+	const pause, every = time.Second, 10 * time.Second
 	s := startHTTP(t, server.Options{Pause: pause, PauseEvery: every})
 	c := short(s.URL())
-	c.Duration = 2 * every
+	c.Duration = every + 2*pause // one pause, whole, whenever it comes
 	open := run(t, c)
 	if !open.Valid || open.Unexpected() > 0 {
 		t.Fatalf("valid %v %v, errors %v", open.Valid, open.Reasons, open.Errors)
