@@ -62,17 +62,20 @@ func (s *Server) appendLogs(e *encoder) {
 		e.family("spanwire_access_log_lines_total", "counter", "Lines of the access log written.")
 		e.uint(st.Lines)
 		e.family("spanwire_access_log_dropped_total", "counter", "Lines of the access log lost.")
-		for _, r := range st.Dropped {
-			e.uint(r.N, "reason", r.Reason)
-		}
+		appendByReason(e, st.Dropped)
 	}
 	if s.cfg.Statsd != nil {
 		st := s.cfg.Statsd()
 		e.family("spanwire_statsd_datagrams_total", "counter", "Datagrams handed to the kernel for statsd.")
 		e.uint(st.Datagrams)
 		e.family("spanwire_statsd_errors_total", "counter", "Datagrams to statsd that could not be sent.")
-		for _, r := range st.Errors {
-			e.uint(r.N, "reason", r.Reason)
-		}
+		appendByReason(e, st.Errors)
+	}
+}
+
+// appendByReason appends a sample for each reason.
+func appendByReason(e *encoder, counters []ReasonCounter) {
+	for _, r := range counters {
+		e.uint(r.N, "reason", r.Reason)
 	}
 }

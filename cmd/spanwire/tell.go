@@ -45,23 +45,27 @@ func (x *tellers) describe(c *admin.Config) {
 	if x.log != nil {
 		c.AccessLog = func() admin.AccessLogStats {
 			st := x.log.Stats()
-			out := admin.AccessLogStats{Lines: st.Lines}
-			for r, n := range st.Dropped {
-				out.Dropped = append(out.Dropped, admin.ReasonCounter{Reason: accesslog.Reason(r).String(), N: n})
-			}
-			return out
+			return admin.AccessLogStats{Lines: st.Lines, Dropped: byReason[accesslog.Reason](st.Dropped[:])}
 		}
 	}
 	if x.statsd != nil {
 		c.Statsd = func() admin.StatsdStats {
 			st := x.statsd.Stats()
-			out := admin.StatsdStats{Datagrams: st.Datagrams}
-			for r, n := range st.Errors {
-				out.Errors = append(out.Errors, admin.ReasonCounter{Reason: statsd.Reason(r).String(), N: n})
-			}
-			return out
+			return admin.StatsdStats{Datagrams: st.Datagrams, Errors: byReason[statsd.Reason](st.Errors[:])}
 		}
 	}
+}
+
+// byReason names counters that are indexed by a reason.
+func byReason[R interface {
+	~uint8
+	String() string
+}](counts []uint64) []admin.ReasonCounter {
+	named := make([]admin.ReasonCounter, len(counts))
+	for i, n := range counts {
+		named[i] = admin.ReasonCounter{Reason: R(i).String(), N: n}
+	}
+	return named
 }
 
 // start lets lines and datagrams flow.
