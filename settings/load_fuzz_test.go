@@ -30,7 +30,8 @@ func FuzzConfigurationFile(f *testing.F) {
 
 // FuzzMaskURL: whatever surrounds it, a password does not show.
 func FuzzMaskURL(f *testing.F) {
-	for _, seed := range [][2]string{{"http://user:", "@host:1/x"}, {"https://u:", "@[::1]:1/?a=b@c"}, {"", "@host"}, {"udp://u:", "/x@host#y"}, {"u:", "@"}} {
+	for _, seed := range [][2]string{{"http://user:", "@host:1/x"}, {"https://u:", "@[::1]:1/?a=b@c"}, {"", "@host"}, {"udp://u:", "/x@host#y"}, {"u:", "@"},
+		{"http://[:", "#@"}, {"http://[:", "]#@"}, {"http://[::1]:", "/@h"}} {
 		f.Add(seed[0], seed[1])
 	}
 	f.Fuzz(func(t *testing.T, before, after string) {

@@ -448,7 +448,8 @@ func TestSecretsAreMasked(t *testing.T) {
 func TestMaskURL(t *testing.T) {
 	for url, want := range map[string]string{
 		"http://h:1/x?y=a@b": "http://h:1/x?y=a@b", "http://u:p@h/": "http://u:***@h/", "http://token@h": "http://***@h",
-		"http://u:p/q@h": "http://u:***@h", "http://[::1]:80/a@b": "http://[::1]:80/a@b", "u:p@h": "u:***@h", "": "", "http://u:@h": "http://u:***@h",
+		"http://u:p/q@h": "http://u:***@h", "http://[::1]:80/a@b": "http://[::1]:80/a@b", "http://[::1]/a@b": "http://[::1]/a@b",
+		"http://[:p#@h": "http://[:***@h", "u:p@h": "u:***@h", "": "", "http://u:@h": "http://u:***@h",
 	} {
 		if got := maskURL(url); got != want {
 			t.Errorf("%s is shown as %s, want %s", url, got, want)

@@ -1,6 +1,9 @@
 package settings
 
-import "strings"
+import (
+	"net/netip"
+	"strings"
+)
 
 // masked stands in place of a secret.
 const masked = "***"
@@ -34,7 +37,7 @@ func maskURL(v string) string {
 	}
 	at := strings.LastIndexByte(rest[:end], '@')
 	if at < 0 {
-		if _, port, ok := strings.Cut(rest[:end], ":"); !ok || digits(port) || strings.HasPrefix(rest, "[") {
+		if isHostPort(rest[:end]) {
 			return v
 		}
 		if at = strings.LastIndexByte(rest, '@'); at < 0 {
@@ -46,6 +49,18 @@ func maskURL(v string) string {
 		return scheme + masked + rest[at:] // a lone user is most likely a token
 	}
 	return scheme + user + ":" + masked + rest[at:]
+}
+
+// isHostPort reports whether an authority is a host and perhaps a port, and so holds no password: a name without a colon, a name
+// and a port, or an IPv6 address in its brackets (RFC 3986 §3.2.2) and perhaps a port.
+func isHostPort(authority string) bool {
+	if inner, ok := strings.CutPrefix(authority, "["); ok {
+		address, port, closed := strings.Cut(inner, "]")
+		_, err := netip.ParseAddr(address)
+		return closed && err == nil && (port == "" || port[0] == ':' && digits(port[1:]))
+	}
+	_, port, hasPort := strings.Cut(authority, ":")
+	return !hasPort || digits(port)
 }
 
 // digits reports whether s consists of decimal digits.
