@@ -59,11 +59,13 @@ var rules = []rule{
 	{dir: "e2e", own: []string{"demo/..."}, modules: true},
 	{dir: "e2e/redirect", own: []string{"core/..."}},
 	{dir: "internal/need", alone: true},
+	{dir: "internal/netns", own: []string{"internal/need"}},
+	{dir: "internal/sidecar", own: []string{"internal/need"}},
 	{dir: "tools/testreport", own: []string{"internal/need"}},
 }
 
 // testOnly are packages that test files may import wherever they stand.
-var testOnly = []string{"internal/need", "parsers/parsertest"}
+var testOnly = []string{"internal/need", "internal/netns", "internal/sidecar", "parsers/parsertest"}
 
 // heavy are modules that the sidecar must not link: they serve tests, the demo and the load generator.
 var heavy = []string{
