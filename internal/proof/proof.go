@@ -1,0 +1,163 @@
+// Package proof is the form in which the tests behind docs/transparency.md report what they found: one JSON file for each suite, client,
+// attack, fault and soak, in the directory that SPANWIRE_RESULTS names. tools/proof makes the page from them. It is for tests, and
+// for tools/proof.
+package proof
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// Variable names the directory that results are written to, in the environment; without it none are.
+const Variable = "SPANWIRE_RESULTS"
+
+// Kind says in which part of the page a result stands.
+type Kind string
+
+// The kinds of results.
+const (
+	KindSuite  Kind = "suite"
+	KindAttack Kind = "attack"
+	KindFault  Kind = "fault"
+	KindSoak   Kind = "soak"
+)
+
+// Verdicts: what was to be shown held in every respect that the test looked at, or did not.
+const (
+	Held   = "held"
+	Broken = "broken"
+)
+
+// Counts are tests by how they ended. A test that was run again counts once, as it ended last.
+type Counts struct {
+	Passed  int `json:"passed"`
+	Failed  int `json:"failed"`
+	Skipped int `json:"skipped"`
+}
+
+// Difference is a test that fails through the sidecar and passes without it, and why that is right.
+type Difference struct {
+	Test   string `json:"test"`
+	Reason string `json:"reason"` // one sentence
+}
+
+// Retry is a test that failed at first and passed when run again alone: it fails by chance, and where it did.
+type Retry struct {
+	Test  string `json:"test"`
+	Where string `json:"where"` // direct or through
+}
+
+// Suite is the run of a test suite, or of a client with its server, directly and through the sidecar.
+type Suite struct {
+	Name    string `json:"name"`    // Go net/http
+	Group   string `json:"group"`   // Go standard library; suites of a group stand together
+	Version string `json:"version"` // go1.26.8
+	How     string `json:"how"`     // one process for each test
+	Direct  Counts `json:"direct"`
+	Through Counts `json:"through"`
+	// FailDirectly are tests that fail without the sidecar too (no route to the Internet in the namespace, and the like).
+	FailDirectly []string     `json:"fail_directly,omitempty"`
+	Differences  []Difference `json:"differences,omitempty"` // all accepted; one that is not fails the test
+	Retries      []Retry      `json:"retries,omitempty"`
+	Connections  int64        `json:"connections"` // that the sidecar relayed for it
+	Spans        int64        `json:"spans"`       // that the collector received
+	Verified     int64        `json:"verified_bytes"`
+	Altered      int64        `json:"altered_bytes"`
+	Seconds      float64      `json:"seconds"`
+	Verdict      string       `json:"verdict"`
+}
+
+// Figure is one figure of an outcome: a name and a value with its unit, as a reader is to see them.
+type Figure struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// Figuref returns a Figure with a formatted value.
+func Figuref(name, format string, args ...any) Figure {
+	return Figure{name, fmt.Sprintf(format, args...)}
+}
+
+// Attack is hostile input and what came of it.
+type Attack struct {
+	Name    string   `json:"name"`
+	What    string   `json:"what"`    // what is sent, in one sentence
+	Outcome []Figure `json:"outcome"` // in the order they are to be read
+	Verdict string   `json:"verdict"`
+}
+
+// Fault is a fault or a shortage under load and what came of it.
+type Fault struct {
+	Name    string   `json:"name"`
+	What    string   `json:"what"`
+	Outcome []Figure `json:"outcome"`
+	Verdict string   `json:"verdict"`
+}
+
+// Soak is the summary of a long run.
+type Soak struct {
+	Name    string   `json:"name"`
+	What    string   `json:"what"`
+	Outcome []Figure `json:"outcome"`
+	Verdict string   `json:"verdict"`
+}
+
+// Result is a Suite, Attack, Fault or Soak.
+type Result interface {
+	kind() (Kind, string)
+	judged(verdict string) Result
+}
+
+func (s Suite) kind() (Kind, string)  { return KindSuite, s.Name }
+func (a Attack) kind() (Kind, string) { return KindAttack, a.Name }
+func (f Fault) kind() (Kind, string)  { return KindFault, f.Name }
+func (s Soak) kind() (Kind, string)   { return KindSoak, s.Name }
+
+func (s Suite) judged(v string) Result  { s.Verdict = v; return s }
+func (a Attack) judged(v string) Result { a.Verdict = v; return a }
+func (f Fault) judged(v string) Result  { f.Verdict = v; return f }
+func (s Soak) judged(v string) Result   { s.Verdict = v; return s }
+
+// Write writes r to its file in the directory that Variable names, and logs it; without Variable it does nothing. It gives the verdict
+// itself: Broken if the test has failed by then, else Held. So it is to be the last thing that a test does, deferred where
+// the test may end before.
+func Write(t testing.TB, r Result) {
+	t.Helper()
+	dir := os.Getenv(Variable)
+	if dir == "" {
+		return
+	}
+	verdict := Held
+	if t.Failed() {
+		verdict = Broken
+	}
+	if err := write(dir, r.judged(verdict)); err != nil {
+		t.Errorf("%s: %v", Variable, err)
+	}
+}
+
+// write writes r to its file in dir; an earlier one of the same kind and name is replaced.
+func write(dir string, r Result) error {
+	kind, name := r.kind()
+	if Slug(name) == "" {
+		return fmt.Errorf("a %s without a name", kind)
+	}
+	b, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // results are for everyone to read
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, string(kind)+"."+Slug(name)+".json"), append(b, '\n'), 0o644) //nolint:gosec // the same
+}
+
+// Slug returns name as a file name: lower case, each run of anything but ASCII letters and digits one dash.
+func Slug(name string) string {
+	fields := strings.FieldsFunc(strings.ToLower(name), func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') })
+	return strings.Join(fields, "-")
+}

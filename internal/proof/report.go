@@ -1,0 +1,182 @@
+package proof
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// MaxDifferences is how many accepted differences there may be, over all suites.
+const MaxDifferences = 10
+
+// Report is all results of a run.
+type Report struct {
+	Suites  []Suite  `json:"suites"`
+	Attacks []Attack `json:"attacks"`
+	Faults  []Fault  `json:"faults"`
+	Soaks   []Soak   `json:"soaks"`
+}
+
+// Read reads the results in dir. A file of no kind, or with a field that its kind does not have, is an error.
+func Read(dir string) (Report, error) {
+	files, err := filepath.Glob(filepath.Join(dir, "*.json"))
+	if err != nil {
+		return Report{}, err
+	}
+	var r Report
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return Report{}, err
+		}
+		kind, _, _ := strings.Cut(filepath.Base(file), ".")
+		switch Kind(kind) {
+		case KindSuite:
+			err = add(&r.Suites, b)
+		case KindAttack:
+			err = add(&r.Attacks, b)
+		case KindFault:
+			err = add(&r.Faults, b)
+		case KindSoak:
+			err = add(&r.Soaks, b)
+		default:
+			err = fmt.Errorf("%q is no kind of result", kind)
+		}
+		if err != nil {
+			return Report{}, fmt.Errorf("%s: %w", file, err)
+		}
+	}
+	r.sort()
+	return r, nil
+}
+
+// ReadReport reads a report that Encode made.
+func ReadReport(file string) (r Report, err error) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return Report{}, err
+	}
+	if err := decode(b, &r); err != nil {
+		return Report{}, fmt.Errorf("%s: %w", file, err)
+	}
+	return r, nil
+}
+
+// Encode returns r as JSON.
+func (r Report) Encode() ([]byte, error) {
+	b, err := json.MarshalIndent(r, "", "  ")
+	return append(b, '\n'), err
+}
+
+func add[T any](to *[]T, b []byte) error {
+	var v T
+	if err := decode(b, &v); err != nil {
+		return err
+	}
+	*to = append(*to, v)
+	return nil
+}
+
+func decode(b []byte, v any) error {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	return d.Decode(v)
+}
+
+// sort puts results in the order of the page, which does not depend on the order of the run.
+func (r *Report) sort() {
+	slices.SortFunc(r.Suites, func(a, b Suite) int { return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Name, b.Name)) })
+	slices.SortFunc(r.Attacks, func(a, b Attack) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(r.Faults, func(a, b Fault) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(r.Soaks, func(a, b Soak) int { return cmp.Compare(a.Name, b.Name) })
+}
+
+// names returns kind and name of every result.
+func (r Report) names() (names []string) {
+	note := func(x Result) {
+		kind, name := x.kind()
+		names = append(names, string(kind)+" "+name)
+	}
+	for _, x := range r.Suites {
+		note(x)
+	}
+	for _, x := range r.Attacks {
+		note(x)
+	}
+	for _, x := range r.Faults {
+		note(x)
+	}
+	for _, x := range r.Soaks {
+		note(x)
+	}
+	return names
+}
+
+// Problems says in which respects r is no proof: altered bytes, a suite of which nothing was verified, too many differences, one without a
+// reason, a verdict that is not Held, a name twice.
+func (r Report) Problems() (problems []string) {
+	differences := 0
+	for _, s := range r.Suites {
+		if s.Altered != 0 {
+			problems = append(problems, fmt.Sprintf("%s: %d bytes were altered", s.Name, s.Altered))
+		}
+		if s.Verified == 0 {
+			problems = append(problems, s.Name+": no byte was verified")
+		}
+		if s.Through.Passed == 0 {
+			problems = append(problems, s.Name+": no test passed")
+		}
+		for _, d := range s.Differences {
+			differences++
+			if d.Reason == "" {
+				problems = append(problems, fmt.Sprintf("%s: %s differs without a reason", s.Name, d.Test))
+			}
+		}
+		problems = append(problems, unheld(s, s.Verdict)...)
+	}
+	for _, a := range r.Attacks {
+		problems = append(problems, unheld(a, a.Verdict)...)
+	}
+	for _, f := range r.Faults {
+		problems = append(problems, unheld(f, f.Verdict)...)
+	}
+	for _, s := range r.Soaks {
+		problems = append(problems, unheld(s, s.Verdict)...)
+	}
+	if differences > MaxDifferences {
+		problems = append(problems, fmt.Sprintf("%d accepted differences, at most %d", differences, MaxDifferences))
+	}
+	names := r.names()
+	slices.Sort(names)
+	for i := 1; i < len(names); i++ {
+		if names[i] == names[i-1] {
+			problems = append(problems, names[i]+": there twice")
+		}
+	}
+	return problems
+}
+
+func unheld(r Result, verdict string) []string {
+	if verdict == Held {
+		return nil
+	}
+	kind, name := r.kind()
+	return []string{fmt.Sprintf("%s %s: verdict %q", kind, name, verdict)}
+}
+
+// Missing returns the results of want that r does not have, by kind and name: a run that leaves out what the page tells is not the run
+// that the page tells of.
+func (r Report) Missing(want Report) (missing []string) {
+	have := r.names()
+	for _, name := range want.names() {
+		if !slices.Contains(have, name) {
+			missing = append(missing, name)
+		}
+	}
+	return missing
+}
