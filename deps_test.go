@@ -37,6 +37,7 @@ var rules = []rule{
 	{dir: "core/ring"},
 	{dir: "core/loop", modules: true},
 	{dir: "core/route"},
+	{dir: "core/verify"},
 	{dir: "core/trace", own: []string{"core/route", "core/span", "parsers"}},
 	{dir: "core", own: []string{"parsers"}, modules: true},
 	{dir: "exporters", own: []string{"core/span", "core/ring"}, modules: true},

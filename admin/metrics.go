@@ -29,6 +29,9 @@ func (s *Server) appendMetrics(dst []byte) []byte {
 	exports := s.cfg.Exports()
 	relay := s.cfg.Relay()
 	appendSessions(e, &relay)
+	if s.cfg.Verify {
+		appendVerified(e, &relay)
+	}
 	appendRequests(e, &relay)
 	if s.cfg.Operations != nil {
 		appendOperations(e, s.cfg.Operations())

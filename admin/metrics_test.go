@@ -16,6 +16,7 @@ import (
 	"github.com/spanwire/spanwire/core"
 	"github.com/spanwire/spanwire/core/span"
 	"github.com/spanwire/spanwire/core/trace"
+	"github.com/spanwire/spanwire/core/verify"
 	"github.com/spanwire/spanwire/exporters"
 	"github.com/spanwire/spanwire/parsers"
 )
@@ -131,7 +132,8 @@ func (p *parsed) sum(name string, labels ...string) (total float64) {
 // fakeRelay has another number in every counter.
 func fakeRelay() core.Stats {
 	st := core.Stats{Sessions: [2]int64{3, 4}, SessionsTotal: [2]uint64{13, 14}, Bytes: [2]uint64{1 << 40, 7}, Backoffs: 5,
-		ConnectSpans: 6, PendingBytes: 8}
+		ConnectSpans: 6, PendingBytes: 8,
+		Verified: [2]verify.Counts{{Verified: 901, Altered: 902, Undelivered: 903}, {Verified: 904, Altered: 905, Undelivered: 906}}}
 	st.Requests[span.Server] = [core.NumStatusClasses]uint64{1, 0, 20, 3, 4, 5}
 	st.Requests[span.Client][2] = 9
 	st.Durations[span.Server].Counts[0] = 10
@@ -186,7 +188,7 @@ func fakeExports() exporters.Stats {
 // metricsOf returns what a server with these counters answers.
 func metricsOf(t *testing.T, b Build) *parsed {
 	t.Helper()
-	s := &Server{cfg: Config{Build: b, Relay: fakeRelay, Exports: fakeExports}}
+	s := &Server{cfg: Config{Build: b, Verify: true, Relay: fakeRelay, Exports: fakeExports}}
 	p, err := parse(string(s.appendMetrics(nil)))
 	if err != nil {
 		t.Fatal(err)
@@ -225,6 +227,11 @@ func TestMetricsSayWhatTheCountersSay(t *testing.T) {
 	check(1<<40, "spanwire_bytes_total", "direction", "client_to_server")
 	check(7, "spanwire_bytes_total", "direction", "server_to_client")
 	check(8, "spanwire_pending_bytes")
+	for i, direction := range []string{"client_to_server", "server_to_client"} {
+		check(float64(901+3*i), "spanwire_verified_bytes_total", "direction", direction)
+		check(float64(902+3*i), "spanwire_altered_bytes_total", "direction", direction)
+		check(float64(903+3*i), "spanwire_undelivered_bytes_total", "direction", direction)
+	}
 	for c, class := range []string{"none", "1xx", "2xx", "3xx", "4xx", "5xx"} {
 		check(float64(st.Requests[span.Server][c]), "spanwire_requests_total", "side", "inbound", "status_class", class)
 	}

@@ -31,6 +31,8 @@ type Config struct {
 	Ready func() error
 	// Relay returns the counters of the relay.
 	Relay func() core.Stats
+	// Verify: what Relay says of verified bytes is shown, since they are verified.
+	Verify bool
 	// Operations returns the counters by operation; nil = nothing is counted by operation.
 	Operations func() []core.OperationStats
 	// AccessLog and Statsd return the accounts of the access log and of statsd; nil = there is none.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/spanwire/spanwire/core/span"
 	"github.com/spanwire/spanwire/core/trace"
+	"github.com/spanwire/spanwire/core/verify"
 	"github.com/spanwire/spanwire/parsers"
 )
 
@@ -63,6 +64,8 @@ type Config struct {
 	CountStatuses bool
 	// LogRequests: finished requests, sampled or not, go into rings of their own as well (RequestRings).
 	LogRequests bool
+	// Verify switches on that all that is sent is compared with what was received, by these rules; nil = it is not.
+	Verify *verify.Rules
 	// Log receives what a person should know; never payload. nil = discard.
 	Log *slog.Logger
 }

@@ -288,7 +288,7 @@ func (s *session) move(a *route.Answer) {
 	w.loop.StopTimer(&s.timer)
 	s.dropServer()
 	f := &s.flows[client]
-	s.freePending(f)
+	s.giveUpPending(f)
 	f.pending, f.broken = l.bytes, false
 	d.at, d.addrs, d.gone = l.to, nil, false
 	s.zone = d.zone
@@ -322,7 +322,7 @@ func (s *session) leave() {
 	d.legs[0].ready = true
 	w.loop.StopTimer(&s.timer)
 	s.dropServer()
-	s.freePending(&s.flows[client])
+	s.giveUpPending(&s.flows[client])
 	s.flows[client].broken = false
 	s.phase = phaseDialing
 	s.lack = RefusedUnresolved
@@ -339,6 +339,7 @@ func (s *session) dropLegs() {
 	for i := range s.detour.legs {
 		l := &s.detour.legs[i]
 		s.w.stats.PendingBytes -= int64(len(l.bytes))
+		s.unsent(parsers.ClientToServer, len(l.bytes))
 		s.w.putBuffer(l.bytes)
 		*l = leg{}
 	}

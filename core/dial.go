@@ -28,6 +28,7 @@ func (w *worker) open(a arrival) {
 	}
 	s.socks[client].fd, s.socks[client].writable = int32(a.fd), true
 	w.addSession(s)
+	s.beginCheck()
 	if w.e.cfg.Disabled {
 		s.setOpaque(parsers.ReasonDisabled)
 	}
@@ -66,6 +67,9 @@ func (s *session) dial() {
 		return
 	}
 	s.socks[server].fd = int32(fd)
+	if s.check != nil {
+		s.check.Connected(client)
+	}
 	if err := s.w.loop.AddSocket(fd, &s.socks[server]); err != nil {
 		s.dialLater(err, RefusedDescriptors)
 		return
@@ -102,6 +106,9 @@ func (s *session) tryDialed() {
 	n, errno := send(int(s.socks[server].fd), f.pending)
 	switch errno {
 	case 0:
+		if s.check != nil {
+			s.check.Sent(client, f.pending[:n])
+		}
 		s.took(f, n)
 		s.dialed()
 	case unix.EAGAIN:
@@ -223,7 +230,7 @@ func (s *session) dialFailed(why Refusal, f span.Failure) {
 	s.cause = f
 	s.phase = phaseFailing
 	s.flows[parsers.ClientToServer].broken = true
-	s.freePending(&s.flows[parsers.ClientToServer])
+	s.giveUpPending(&s.flows[parsers.ClientToServer])
 	w.loop.StopTimer(&s.timer)
 	if s.failureTold() {
 		s.endFailed()

@@ -60,6 +60,7 @@ func (s *session) beginExchange(data []byte, sent int, ev *parsers.Event) {
 	}
 	x.Rec.RequestBody, x.Rec.ResponseBody = -1, -1 // until their ends were seen
 	if e.Reason == parsers.ReasonNone {
+		s.announce(parsers.ClientToServer, data, &ev.Head, e)
 		w.build.apply(data, int(ev.Head.Insert), e)
 	} else {
 		w.stats.Unedited[e.Reason]++
@@ -135,6 +136,7 @@ func (s *session) answer(x *exchange, data []byte, sent int, ev *parsers.Event) 
 		w.stats.UneditedBack[reason]++
 		return
 	}
+	s.announce(parsers.ServerToClient, data, &ev.Head, e)
 	w.build.apply(data, int(ev.Head.Insert), e)
 }
 

@@ -31,6 +31,7 @@ func startEngine(t *testing.T, cfg Config) *Engine {
 	if cfg.Log == nil && testing.Verbose() {
 		cfg.Log = slog.New(slog.NewTextHandler(testWriter{t}, nil))
 	}
+	cfg.Verify = rulesOf(cfg.Verify)
 	e, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -38,7 +39,7 @@ func startEngine(t *testing.T, cfg Config) *Engine {
 	if err := e.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(e.Close)
+	t.Cleanup(func() { closeVerified(t, e) })
 	return e
 }
 

@@ -47,11 +47,12 @@ func startWith(t *testing.T, cfg Config, change func(e *Engine)) (*Engine, strin
 		}
 		cfg.Trace = shared
 	}
+	cfg.Verify = rulesOf(cfg.Verify)
 	e, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(e.Close)
+	t.Cleanup(func() { closeVerified(t, e) })
 	change(e)
 	if err := e.Start(); err != nil {
 		t.Fatal(err)

@@ -36,6 +36,10 @@ func (s *session) pump(d parsers.Direction) {
 			s.readEnded(d, errno)
 			return
 		}
+		if s.check != nil {
+			s.check.Received(int(d), buf[:n])
+		}
+		s.w.flip.one(d, buf[:n])
 		budget -= n
 		if n < len(buf) {
 			// Nothing is left in the queue, unless the edge spoke of more than data: FIN may have shared it, and a read stops
@@ -84,6 +88,9 @@ func (s *session) readEnded(d parsers.Direction, errno syscall.Errno) {
 func (s *session) relay(d parsers.Direction, b []byte) {
 	switch {
 	case s.flows[d].broken && s.phase == phaseEnding:
+		if s.check != nil {
+			s.check.Discard(int(d))
+		}
 	case s.opaque:
 		s.forward(d, b)
 	case s.stream == nil && d == parsers.ServerToClient:
@@ -107,6 +114,7 @@ func (s *session) forward(d parsers.Direction, b []byte) {
 func (s *session) forwardNow(d parsers.Direction, b []byte) {
 	f, dst := &s.flows[d], s.dst(d)
 	if len(b) == 0 || f.broken || s.phase == phaseClosed {
+		s.unsent(d, len(b))
 		return
 	}
 	if len(f.pending) == 0 && dst.writable {
@@ -133,6 +141,10 @@ func (s *session) forwardTwo(d parsers.Direction, a, b []byte) {
 		s.writeFailed(d, errno)
 		return
 	}
+	if s.check != nil {
+		s.check.Sent(int(d), a[:min(n, len(a))])
+		s.check.Sent(int(d), b[:max(n-len(a), 0)])
+	}
 	if n < len(a) {
 		s.keepPending(f, a[n:])
 		n = len(a)
@@ -156,6 +168,9 @@ func (s *session) write(d parsers.Direction, b []byte) (n int, ok bool) {
 		if errno != 0 {
 			s.writeFailed(d, errno)
 			return n, false
+		}
+		if s.check != nil {
+			s.check.Sent(int(d), b[n:n+m])
 		}
 		n += m
 	}
@@ -225,7 +240,7 @@ func (s *session) took(f *flow, n int) {
 	f.pending = f.pending[n:] // moving up to 1 MiB for each bit that a slow receiver takes would cost more than the lost front
 }
 
-// freePending gives the pending bytes of f up.
+// freePending lets the pending bytes of f go.
 func (s *session) freePending(f *flow) {
 	s.w.stats.PendingBytes -= int64(len(f.pending))
 	s.w.putBuffer(f.pending)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spanwire/spanwire/core/loop"
 	"github.com/spanwire/spanwire/core/span"
+	"github.com/spanwire/spanwire/core/verify"
 	"github.com/spanwire/spanwire/parsers"
 )
 
@@ -85,7 +86,8 @@ type session struct {
 	// Fourth line.
 	exchanges exchangeQueue
 	received  [2]uint64
-	heldSince int64 // when the head that is being held began; 0 = none is held
+	check     *verify.Session // nil: nothing is verified
+	heldSince int64           // when the head that is being held began; 0 = none is held
 
 	// The rest: begin, end and trouble.
 	timer  loop.Timer
@@ -265,6 +267,9 @@ func (s *session) passEnd(d parsers.Direction) {
 		return
 	}
 	f.shut = true
+	if s.check != nil && !f.broken {
+		s.check.Ended(int(d))
+	}
 	if !f.broken && !s.flows[1-d].shut { // else close sends it
 		shutdownFD(int(s.dst(d).fd))
 	}
@@ -313,7 +318,7 @@ func (s *session) startEnding() {
 func (s *session) dropOutgoing() {
 	f := &s.flows[parsers.ClientToServer]
 	f.broken = true
-	s.freePending(f)
+	s.giveUpPending(f)
 	s.dropLegs()
 	s.w.putBuffer(f.kept)
 	f.kept, f.sent = nil, 0
@@ -388,6 +393,7 @@ func (s *session) close(reset bool, cause span.Failure) {
 		f.kept = nil
 	}
 	s.logSession()
+	s.endCheck()
 	s.phase = phaseClosed
 	w.forgetSession(s)
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spanwire/spanwire/core/span"
 	"github.com/spanwire/spanwire/core/trace"
+	"github.com/spanwire/spanwire/core/verify"
 	"github.com/spanwire/spanwire/parsers"
 )
 
@@ -90,6 +91,7 @@ type Stats struct {
 	Routes        [NumRouteHows]uint64        // outbound requests with a route value, by what became of them
 	RouteValues   trace.RouteStats            // route values read
 	RouteMoves    uint64                      // upstream connections replaced for a route
+	Verified      [2]verify.Counts            // with Config.Verify, by parsers.Direction
 	PendingBytes  int64                       // bytes held for slow receivers now
 	LoopDelay     time.Duration               // how long the slowest loop took to answer this very question
 }
@@ -176,6 +178,9 @@ func (s *Stats) add(o *Stats) {
 	s.RouteValues.Recalled += o.RouteValues.Recalled
 	s.RouteValues.Malformed += o.RouteValues.Malformed
 	s.Backoffs += o.Backoffs
+	for d := range s.Verified {
+		s.Verified[d].Add(&o.Verified[d])
+	}
 	s.RingDropped += o.RingDropped
 	s.ConnectSpans += o.ConnectSpans
 	s.PendingBytes += o.PendingBytes

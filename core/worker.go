@@ -14,6 +14,7 @@ import (
 	"github.com/spanwire/spanwire/core/ring"
 	"github.com/spanwire/spanwire/core/span"
 	"github.com/spanwire/spanwire/core/trace"
+	"github.com/spanwire/spanwire/core/verify"
 	"github.com/spanwire/spanwire/parsers"
 )
 
@@ -40,6 +41,8 @@ type worker struct {
 	cuts    []int         // where legs begin in build.out, while a read is being handled
 	answers bool          // the tracer wants to see the heads of responses
 	ring    *ring.Ring[span.Record]
+	checker *verify.Checker // nil: nothing is verified
+	flip    flip
 
 	// What finished requests are counted in or noted for beside that; nil when nobody asks.
 	operations *operationTable
@@ -83,6 +86,9 @@ func newWorker(e *Engine) (*worker, error) {
 	w := &worker{e: e, loop: l, scratch: make([]byte, readMax), turn: turnBytes, done: make(chan struct{})}
 	w.again.w, w.drain.w = w, w
 	w.ring = ring.New[span.Record](e.cfg.RingSlots)
+	if e.cfg.Verify != nil {
+		w.checker = verify.NewChecker(e.cfg.Verify)
+	}
 	if !e.cfg.Disabled {
 		w.prepareCounters()
 		w.tracer = e.cfg.Trace.NewTracer()
@@ -273,6 +279,9 @@ func (w *worker) forgetSession(s *session) {
 func (w *worker) snapshot() Stats {
 	st := w.stats
 	st.RingDropped = w.ring.Dropped()
+	if w.checker != nil {
+		st.Verified = w.checker.Counts
+	}
 	if w.tracer != nil {
 		ts := &w.tracer.Stats
 		st.Joins, st.BadContexts, st.Ignored, st.OtherNames = ts.Joins, ts.Invalid, ts.Ignored, ts.OtherOperations

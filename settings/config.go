@@ -82,6 +82,7 @@ type Config struct {
 	MetricsAnyPath bool   // the metrics listener answers metrics on any path, as Netramesh's does
 	ProbePorts     []uint16
 	Heartbeat      bool
+	Verify         bool // what is sent is compared with what was received
 	DrainTimeout   time.Duration
 	LogLevel       slog.Level
 	LogJSON        bool

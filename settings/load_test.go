@@ -100,7 +100,7 @@ func TestEverySettingHasEveryPlace(t *testing.T) {
 		"max-operations": "7", "tag-schema": "zipkin", "tag-header": "x", "tag-cookie": "x", "redact-query": "all", "openapi": "x", "trace-response-header": "x",
 		"compat":          "netramesh",
 		"x-source-header": "X-S", "x-source-value": "v", "admin": ":7", "metrics": ":8", "probe-ports": "80", "drain-timeout": "3s",
-		"heartbeat": "true", "log-level": "debug", "log-format": "json",
+		"heartbeat": "true", "verify": "true", "log-level": "debug", "log-format": "json",
 		"metrics-operations": "true", "metrics-peers": "true", "max-peers": "7",
 		"max-series": "700", "statsd": ":8125", "statsd-prefix": "shop.", "access-log": "json", "access-log-format": "json",
 	}

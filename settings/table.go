@@ -144,6 +144,12 @@ func operationRows() []Setting {
 			set:     one(parseSwitch, func(c *Config, v bool) { c.Heartbeat = v }),
 		},
 		{
+			Name: "verify", Section: SectionOperation, form: boolean,
+			Help:    "compare every byte that is sent with what was received, and count and log what was altered",
+			Allowed: "true or false",
+			set:     one(parseSwitch, func(c *Config, v bool) { c.Verify = v }),
+		},
+		{
 			Name: "drain-timeout", Section: SectionOperation, Value: "DURATION",
 			Help:    "how long sessions may go on after SIGTERM, the last flush included",
 			Allowed: "a duration from 0s to 24h, such as 20s",

@@ -86,6 +86,11 @@ func (s *sidecar) logEnd() {
 		}
 	}
 	args = append(args, "recorded", spans.Recorded, "exported", orNone(exported), "dropped", orNone(dropped))
+	if s.cfg.Verify {
+		v := st.Verified[0]
+		v.Add(&st.Verified[1])
+		args = append(args, "verified_bytes", v.Verified, "altered_bytes", v.Altered, "undelivered_bytes", v.Undelivered)
+	}
 	s.log.Info("spanwire stopped", args...)
 }
 

@@ -99,7 +99,7 @@ func (s *sidecar) build(loaded *settings.Loaded, level *slog.LevelVar) error {
 	s.buildPoller()
 	ac := admin.Config{
 		Admin: s.cfg.Admin, Metrics: s.cfg.Metrics, AnyPath: s.cfg.MetricsAnyPath, Build: build(), Ready: s.engine.Ready,
-		Relay: s.engine.Stats, Exports: s.export.stats, SamplerPolls: s.samplerPolls, Settings: settingsJSON(loaded.Entries), Probes: probes(s.cfg),
+		Relay: s.engine.Stats, Verify: s.cfg.Verify, Exports: s.export.stats, SamplerPolls: s.samplerPolls, Settings: settingsJSON(loaded.Entries), Probes: probes(s.cfg),
 		SetLevel: levelSetter(level), Drain: s.beginDrain, Quit: s.requestQuit, Log: s.log,
 	}
 	s.tell.describe(&ac)
@@ -116,7 +116,7 @@ func (s *sidecar) build(loaded *settings.Loaded, level *slog.LevelVar) error {
 func (s *sidecar) engineConfig() (core.Config, error) {
 	c := s.cfg
 	ec := core.Config{Loops: c.Loops, Transparent: c.Listen, Heartbeat: c.Heartbeat, DialTimeout: c.DialTimeout, HTTPPorts: c.HTTPPorts,
-		Disabled: c.Disabled, Log: s.log}
+		Disabled: c.Disabled, Verify: verifyRules(c), Log: s.log}
 	for _, l := range c.Explicit {
 		kind := span.Server
 		if l.Outbound {
