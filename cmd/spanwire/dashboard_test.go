@@ -98,7 +98,7 @@ type dashboard struct {
 func scrapeOfEverything(t *testing.T) map[string][]string {
 	t.Helper()
 	app := application(t)
-	p := beside(t, app, "--outbound", "127.0.0.1:0="+app, "--metrics-peers", "--statsd", "127.0.0.1:9", "--access-log",
+	p := beside(t, app, "--outbound", "127.0.0.1:0="+app, "--metrics-peers", "--verify", "--statsd", "127.0.0.1:9", "--access-log",
 		filepath.Join(t.TempDir(), "access.log"), "--exporter", "log,zipkin", "--zipkin-endpoint", "http://"+closedPort(t))
 	p.get(p.inbound, "/in")
 	req, err := http.NewRequest(http.MethodGet, "http://"+p.outbound+"/out", nil)
