@@ -152,6 +152,14 @@ e2e: need-java build image-root demo-service $(ZIPKIN_JAR) $(JAEGER) $(KUBE)/kub
 	SPANWIRE_ZIPKIN_JAR=$(ZIPKIN_JAR) SPANWIRE_JAEGER=$(JAEGER) SPANWIRE_KUBE=$(KUBE) SPANWIRE_IMAGE_ROOT=$(CURDIR)/build/image \
 	$(TEST) -count=1 -tags e2e ./e2e/...
 
+# How long `make faults` lasts.
+MINUTES ?= 10
+
+.PHONY: faults
+faults: build ## relays that do harm on every connection of the sidecar, for MINUTES (10)
+	SPANWIRE_BIN=$(CURDIR)/build/spanwire SPANWIRE_FAULTS_TIME=$(MINUTES)m \
+	$(TEST) -count=1 -v -timeout=$$(($(MINUTES) + 10))m -tags e2e -run '^TestFaultsBetweenAllParties$$' ./e2e/faults
+
 # ---- measurements
 
 # More arguments for figures, bench and bench-quick, for example ARGS='--quick --only otlp-32'.
