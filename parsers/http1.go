@@ -25,6 +25,7 @@ type http1 struct {
 	refused  bool // it got a final status while it awaited 100: what the client sends next is ambiguous
 	lastAsk  bool // it said that it is the last
 	finished bool // no further request will be answered
+	doubted  bool // a request had codings that not every server knows: those behind it may be its body to some, and are not edited
 
 	// Of the response in progress, or of the last one.
 	answering  bool // its head was seen and its end was not

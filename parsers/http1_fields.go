@@ -21,12 +21,14 @@ type notes struct {
 	chunked     uint16 // how often chunked is in it
 	lastChunked bool   // chunked is its last member
 	other       bool   // something else than one bare chunked is in it
+	empty       bool   // it has an empty member
 
 	badLength bool // a Content-Length that is not 1*DIGIT below 2^63
 	close     bool // Connection: close
 	keepAlive bool // Connection: keep-alive
 	upgrade   bool // Upgrade is present
 	expect    bool // Expect is present
+	lookalike bool // a name that CGI's naming takes for that of a framing field
 
 	bad Reason // why the head is not HTTP/1
 }
@@ -56,10 +58,14 @@ func (n *notes) field(name, value []byte, at uint32) {
 	case len("content-length"):
 		if fold8(name[6:]) == 't'|'-'<<8|'l'<<16|'e'<<24|'n'<<32|'g'<<40|'t'<<48|'h'<<56 && equalFold(name[:6], "conten") {
 			n.contentLength(value)
+		} else if name[len("content")] == '_' {
+			n.lookalike = n.lookalike || equalFold(name[:len("content")], "content") && equalFold(name[len("content_"):], "length")
 		}
 	case len("transfer-encoding"):
 		if equalFold(name, "transfer-encoding") {
 			n.transferEncoding(value)
+		} else if name[len("transfer")] == '_' {
+			n.lookalike = n.lookalike || equalFold(name[:len("transfer")], "transfer") && equalFold(name[len("transfer_"):], "encoding")
 		}
 	}
 }
@@ -105,8 +111,8 @@ func (n *notes) contentLength(value []byte) {
 	n.length = length
 }
 
-// transferEncoding notes a Transfer-Encoding line (RFC 9112 §6.1). Empty members are ignored (RFC 9110 §5.6.1.2). A quoted
-// parameter could hide a comma, so a list with a quotation mark never counts as ending in chunked.
+// transferEncoding notes a Transfer-Encoding line (RFC 9112 §6.1). Empty members count for nothing but are noted (RFC 9110
+// §5.6.1.2). A quoted parameter could hide a comma, so a list with a quotation mark never counts as ending in chunked.
 func (n *notes) transferEncoding(value []byte) {
 	n.encodings++
 	if n.encodings == 1 && equalFold(value, "chunked") {
@@ -118,14 +124,11 @@ func (n *notes) transferEncoding(value []byte) {
 		n.chunked = 2
 		return
 	}
-	for len(value) > 0 {
-		coding := value
-		if comma := bytes.IndexByte(value, ','); comma >= 0 {
-			coding, value = value[:comma], value[comma+1:]
-		} else {
-			value = nil
-		}
+	for more := true; more; {
+		var coding []byte
+		coding, value, more = bytes.Cut(value, []byte{','})
 		if coding = trim(coding); len(coding) == 0 {
+			n.empty = true
 			continue
 		}
 		if n.lastChunked = equalFold(coding, "chunked"); n.lastChunked {

@@ -237,6 +237,9 @@ func (p *http1) startRequest(line *requestLine, n *notes, data []byte, start, en
 	if e.Reason == ReasonNone {
 		e.Reason = n.requestUnedited(line.minor)
 	}
+	if p.doubted = p.doubted || n.other; p.doubted && e.Reason == ReasonNone {
+		e.Reason = ReasonCodings
+	}
 	p.request.begin(end-start, body, n.length)
 	p.connect, p.upgrade, p.awaits = connect, n.upgrade, n.expect
 	p.lastAsk = n.last(line.minor)
@@ -246,12 +249,16 @@ func (p *http1) startRequest(line *requestLine, n *notes, data []byte, start, en
 	return true
 }
 
-// requestFraming returns how the body of a request is framed, or why that cannot be said (RFC 9112 §6.3).
+// requestFraming returns how the body of a request is framed, or why that cannot be said (RFC 9112 §6.3), also when it is known that servers differ on
+// what the RFC allows.
 func (n *notes) requestFraming(minor uint8) (framing, Reason) {
 	switch {
 	case n.encodings > 0 && n.lengths > 0:
 		return framingNone, ReasonLengthAndEncoding
-	case n.encodings > 0 && (minor == 0 || !n.finalChunked()):
+	case n.lookalike:
+		return framingNone, ReasonFieldName
+	case n.encodings > 0 && (minor == 0 || !n.finalChunked() || n.encodings > 1 || n.empty):
+		// Of several lines some servers use the first, some the last; an empty member makes the value another word to some.
 		return framingNone, ReasonTransferEncoding
 	case n.encodings > 0:
 		return framingChunked, ReasonNone
@@ -284,8 +291,6 @@ func (n *notes) requestUnedited(minor uint8) Reason {
 	case n.hosts == 0 && minor > 0:
 		// RFC 9112 §3.2.
 		return ReasonNoHost
-	case n.other:
-		return ReasonCodings
 	}
 	return ReasonNone
 }

@@ -49,7 +49,8 @@ const (
 	ReasonControl
 	// ReasonFold: a header line began with white space.
 	ReasonFold
-	// ReasonFieldName: a header line without colon, with an empty name, or with one that is not a token.
+	// ReasonFieldName: a header line without colon, with an empty name, with one that is not a token, or with one that some servers take for
+	// that of a framing field.
 	ReasonFieldName
 	// ReasonEmptyLines: too many empty lines before a request.
 	ReasonEmptyLines
@@ -63,9 +64,10 @@ const (
 	ReasonNoHost
 	// ReasonDuplicateHost: more than one Host.
 	ReasonDuplicateHost
-	// ReasonCodings: chunked is not the only transfer coding.
+	// ReasonCodings: chunked is not the only transfer coding, of this request or of one before it.
 	ReasonCodings
-	// ReasonTransferEncoding: the last transfer coding is not one chunked, or the version has none.
+	// ReasonTransferEncoding: the last transfer coding is not one chunked, the list is one that servers are known to read differently, or the
+	// version has none.
 	ReasonTransferEncoding
 	// ReasonContentLength: a Content-Length that is not one number below 2^63.
 	ReasonContentLength
