@@ -63,12 +63,13 @@ var rules = []rule{
 	{dir: "internal/netns", own: []string{"internal/need"}},
 	{dir: "internal/sidecar", own: []string{"internal/need"}},
 	{dir: "internal/proof"},
+	{dir: "internal/smuggling", alone: true},
 	{dir: "tools/testreport", own: []string{"internal/need"}},
 	{dir: "tools/proof", own: []string{"internal/proof"}},
 }
 
 // testOnly are packages that test files may import wherever they stand.
-var testOnly = []string{"internal/need", "internal/netns", "internal/proof", "internal/sidecar", "parsers/parsertest"}
+var testOnly = []string{"internal/need", "internal/netns", "internal/proof", "internal/sidecar", "internal/smuggling", "parsers/parsertest"}
 
 // heavy are modules that the sidecar must not link: they serve tests, the demo and the load generator.
 var heavy = []string{
