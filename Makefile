@@ -152,13 +152,21 @@ e2e: need-java build image-root demo-service $(ZIPKIN_JAR) $(JAEGER) $(KUBE)/kub
 	SPANWIRE_ZIPKIN_JAR=$(ZIPKIN_JAR) SPANWIRE_JAEGER=$(JAEGER) SPANWIRE_KUBE=$(KUBE) SPANWIRE_IMAGE_ROOT=$(CURDIR)/build/image \
 	$(TEST) -count=1 -tags e2e ./e2e/...
 
-# How long `make faults` lasts.
+# How long `make faults` and `make soak` last.
 MINUTES ?= 10
 
 .PHONY: faults
 faults: build ## relays that do harm on every connection of the sidecar, for MINUTES (10)
 	SPANWIRE_BIN=$(CURDIR)/build/spanwire SPANWIRE_FAULTS_TIME=$(MINUTES)m \
 	$(TEST) -count=1 -v -timeout=$$(($(MINUTES) + 10))m -tags e2e -run '^TestFaultsBetweenAllParties$$' ./e2e/faults
+
+# Where the soak's report goes: docs for the one that is kept.
+SOAK_OUT ?= build/soak
+
+.PHONY: soak
+soak: build ## mixed traffic for MINUTES (10), a line a minute, and what may not grow by then (Ctrl-C ends it with a report)
+	$(GO) build -trimpath -o build/soak/soak ./tools/soak
+	@build/soak/soak -bin build/spanwire -minutes $(MINUTES) -out $(SOAK_OUT)
 
 # ---- measurements
 

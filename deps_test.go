@@ -66,6 +66,7 @@ var rules = []rule{
 	{dir: "internal/smuggling", alone: true},
 	{dir: "tools/testreport", own: []string{"internal/need"}},
 	{dir: "tools/proof", own: []string{"internal/proof"}},
+	{dir: "tools/soak", own: []string{"internal/proof"}, modules: true},
 }
 
 // testOnly are packages that test files may import wherever they stand.

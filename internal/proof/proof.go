@@ -135,13 +135,14 @@ func Write(t testing.TB, r Result) {
 	if t.Failed() {
 		verdict = Broken
 	}
-	if err := write(dir, r.judged(verdict)); err != nil {
+	if err := Save(dir, r.judged(verdict)); err != nil {
 		t.Errorf("%s: %v", Variable, err)
 	}
 }
 
-// write writes r to its file in dir; an earlier one of the same kind and name is replaced.
-func write(dir string, r Result) error {
+// Save writes r, with the verdict it has, to its file in dir; an earlier one of the same kind and name is replaced. It is for programs; tests
+// call Write.
+func Save(dir string, r Result) error {
 	kind, name := r.kind()
 	if Slug(name) == "" {
 		return fmt.Errorf("a %s without a name", kind)

@@ -82,7 +82,7 @@ func TestWhatIsNoResultIsRefused(t *testing.T) {
 			t.Errorf("%s with %s: error %v", name, content, err)
 		}
 	}
-	if err := write(t.TempDir(), Suite{Name: "–"}); err == nil {
+	if err := Save(t.TempDir(), Suite{Name: "–"}); err == nil {
 		t.Error("a result without a name was written")
 	}
 }
