@@ -138,6 +138,9 @@ func (s *session) dialed() {
 	s.w.loop.StopTimer(&s.timer)
 	s.phase = phaseRelaying
 	s.socks[server].writable = true
+	if s.opaque {
+		s.endExchanges(span.FailureOpaque)
+	}
 	if s.w.routing && s.detour != nil {
 		s.noteDestination()
 	}

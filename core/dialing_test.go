@@ -162,6 +162,7 @@ func TestRefusedDial(t *testing.T) {
 		{name: "request in pieces", pieces: []string{request[:3], request[3:17], request[17:40], request[40:]}, span: "GET /a"},
 		{name: "two requests", pieces: []string{request}, span: "GET /a"},
 		{name: "request with half a body", pieces: []string{"PUT /a HTTP/1.1\r\nHost: b\r\nContent-Length: 9\r\n\r\nhalf"}, span: "PUT /a"},
+		{name: "request and what is none", pieces: []string{request + "\x16\x03\x01"}, span: "GET /a"},
 		{name: "half a head", pieces: []string{request[:30]}, span: "connect"},
 		{name: "half a head and the end", pieces: []string{request[:30]}, fin: true, span: "connect"},
 		{name: "opaque", pieces: []string{"\x16\x03\x01\x00\x05hello"}, span: "connect"},

@@ -220,7 +220,8 @@ func (s *session) releaseKept(d parsers.Direction) {
 	s.w.putBuffer(kept)
 }
 
-// setOpaque notes that and why the session is opaque. Exchanges that are still open end as untracked.
+// setOpaque notes that and why the session is opaque. Exchanges that are still open end as untracked, but not before the server is reached:
+// where that fails, they fail with it.
 func (s *session) setOpaque(r parsers.Reason) {
 	if s.opaque {
 		return
@@ -230,5 +231,8 @@ func (s *session) setOpaque(r parsers.Reason) {
 	}
 	s.opaque, s.why, s.stream = true, r, nil
 	s.w.stats.Opaque[r]++
+	if s.phase == phaseDialing && s.detour == nil || s.phase == phaseFailing {
+		return // what becomes of the dial is what there is to tell of them
+	}
 	s.endExchanges(span.FailureOpaque)
 }
