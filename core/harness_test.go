@@ -16,7 +16,7 @@ import (
 const testTimeout = time.Minute
 
 // startEngine starts an engine and closes it when the test ends. change may adjust its configuration.
-func startEngine(t *testing.T, cfg Config) *Engine {
+func startEngine(t testing.TB, cfg Config) *Engine {
 	t.Helper()
 	if cfg.Loops == 0 {
 		cfg.Loops = 1
@@ -44,7 +44,7 @@ func startEngine(t *testing.T, cfg Config) *Engine {
 }
 
 // testWriter sends log lines to the test's log.
-type testWriter struct{ t *testing.T }
+type testWriter struct{ t testing.TB }
 
 func (w testWriter) Write(p []byte) (int, error) {
 	w.t.Log(string(p))

@@ -92,7 +92,7 @@ func (b *backend) accept() *net.TCPConn {
 
 // refusing returns an address that nothing listens at; the port stays taken until the test ends, so nobody else comes to listen
 // there.
-func refusing(t *testing.T) string {
+func refusing(t testing.TB) string {
 	t.Helper()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {

@@ -24,7 +24,7 @@ func rulesOf(r *verify.Rules) *verify.Rules {
 }
 
 // closeVerified closes e: nothing may have been altered, and each byte that was received is accounted for.
-func closeVerified(t *testing.T, e *Engine) {
+func closeVerified(t testing.TB, e *Engine) {
 	t.Helper()
 	e.Close()
 	if e.cfg.Verify == nil {

@@ -412,6 +412,7 @@ func (s *joinShard) anyLive(e *joinEntry) bool {
 // JoinStats describes the join table.
 type JoinStats struct {
 	IDs     int    // requests remembered; expired ones count until their place is needed
+	Live    int    // of them, those in flight
 	Evicted uint64 // requests forgotten before their time, since the table was full
 }
 
@@ -423,6 +424,9 @@ func (s *Shared) JoinStats() (st JoinStats) {
 		for k := range sh.v.log {
 			if sh.v.log[k].state != joinFree {
 				st.IDs++
+			}
+			if sh.v.log[k].state == joinLive {
+				st.Live++
 			}
 		}
 		st.Evicted += sh.evicted
