@@ -150,7 +150,17 @@ fuzz: ## run every fuzz target for FUZZTIME (1m)
 e2e: need-java build image-root demo-service $(ZIPKIN_JAR) $(JAEGER) $(KUBE)/kubectl ## end-to-end tests against a real Zipkin, a real Jaeger and a real Kubernetes API server (root)
 	SPANWIRE_BIN=$(CURDIR)/build/spanwire SPANWIRE_DEMO_SERVICE=$(CURDIR)/build/demo-service SPANWIRE_DEMO=$(CURDIR)/build/demo \
 	SPANWIRE_ZIPKIN_JAR=$(ZIPKIN_JAR) SPANWIRE_JAEGER=$(JAEGER) SPANWIRE_KUBE=$(KUBE) SPANWIRE_IMAGE_ROOT=$(CURDIR)/build/image \
-	$(TEST) -count=1 -tags e2e ./e2e/...
+	$(TEST) -count=1 -tags e2e $$($(GO) list -tags e2e ./e2e/... | grep -vE '/e2e/($(PROOF))(/|$$)')
+
+# The directories of e2e that show that traffic is never broken, one after the other: some of them measure.
+PROOF := transparency|hostile|faults
+RESULTS ?= $(CURDIR)/build/proof
+
+.PHONY: proof
+proof: build ## other people's test suites through the sidecar, hostile input, faults (root)
+	@rm -rf $(RESULTS)
+	SPANWIRE_BIN=$(CURDIR)/build/spanwire SPANWIRE_CACHE=$(SPANWIRE_CACHE) SPANWIRE_RESULTS=$(RESULTS) \
+	$(TEST) -count=1 -p=1 -timeout=20m -tags e2e $$($(GO) list -tags e2e ./e2e/... | grep -E '/e2e/($(PROOF))(/|$$)')
 
 # How long `make faults` and `make soak` last.
 MINUTES ?= 10

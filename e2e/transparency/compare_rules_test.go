@@ -1,0 +1,102 @@
+package transparency
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/spanwire/spanwire/internal/proof"
+)
+
+func TestTheListIsShortAndSaysWhy(t *testing.T) {
+	if len(accepted) > proof.MaxDifferences {
+		t.Errorf("%d differences, at most %d", len(accepted), proof.MaxDifferences)
+	}
+	seen := map[string]bool{}
+	for _, d := range accepted {
+		if seen[d.suite+" "+d.test] {
+			t.Errorf("%s %s is there twice", d.suite, d.test)
+		}
+		seen[d.suite+" "+d.test] = true
+		if d.reason == "" || !strings.HasSuffix(d.reason, ".") || strings.Contains(d.reason, ". ") {
+			t.Errorf("%s %s: the reason is to be one sentence: %q", d.suite, d.test, d.reason)
+		}
+	}
+}
+
+func of(o outcome) ending { return ending{outcome: o} }
+
+func TestJudge(t *testing.T) {
+	list := []difference{{suite: "s", test: "T", reason: "R."}, {suite: "other", test: "T", reason: "R."}, {suite: "s", test: "V", reason: "R.", needs: "/nowhere"}}
+	for name, c := range map[string]struct {
+		direct, through results
+		accepted        int
+		problem         string // "" = none
+	}{
+		"a listed difference":       {results{"T": of(passed)}, results{"T": of(failed)}, 1, ""},
+		"a listed one passes":       {results{"T": of(passed)}, results{"T": of(passed)}, 0, "take it off"},
+		"a listed one fails anyway": {results{"T": of(failed)}, results{"T": of(failed)}, 0, "take it off"},
+		"a listed one is gone":      {results{}, results{}, 0, "take it off"},
+		"an unlisted difference":    {results{"T": of(passed), "U": of(passed)}, results{"T": of(failed), "U": of(failed)}, 1, "U fails through"},
+		"skipped directly":          {results{"T": of(passed), "U": of(skipped)}, results{"T": of(failed), "U": of(failed)}, 1, "U fails through"},
+		"skipped through":           {results{"T": of(passed), "U": of(passed)}, results{"T": of(failed), "U": of(skipped)}, 1, "U passes directly and is skipped"},
+		"fails directly too":        {results{"T": of(passed), "U": of(failed)}, results{"T": of(failed), "U": of(failed)}, 1, ""},
+		"fails directly only":       {results{"T": of(passed), "U": of(failed)}, results{"T": of(failed), "U": of(passed)}, 1, ""},
+		"missing through":           {results{"T": of(passed), "U": of(passed)}, results{"T": of(failed)}, 1, "U ran directly only"},
+		"missing directly":          {results{"T": of(passed)}, results{"T": of(failed), "U": of(passed)}, 1, "U ran through the sidecar only"},
+	} {
+		cmp := comparison{suite: "s", direct: c.direct, through: c.through}
+		got, problems := cmp.judge(list)
+		ok := len(problems) == 0
+		if c.problem != "" {
+			ok = len(problems) == 1 && strings.Contains(problems[0], c.problem)
+		}
+		if len(got) != c.accepted || !ok {
+			t.Errorf("%s: accepted %v, problems %q", name, got, problems)
+		}
+	}
+}
+
+func TestRetries(t *testing.T) {
+	c := comparison{
+		suite:   "s",
+		direct:  results{"A": of(passed), "B": of(failed), "C": of(passed), "D": of(passed), "T": of(passed)},
+		through: results{"A": of(passed), "B": of(passed), "C": of(failed), "D": of(failed), "T": of(failed)},
+	}
+	if got := c.suspects([]difference{{suite: "s", test: "T"}}); !reflect.DeepEqual(got, []string{"B", "C", "D"}) {
+		t.Fatalf("suspects %q", got)
+	}
+	c.replace(c.direct, "direct", results{"B": of(passed), "C": of(failed), "D": of(passed)})
+	c.replace(c.through, "through", results{"B": of(passed), "C": of(passed), "D": of(failed)})
+	want := []proof.Retry{{Test: "B", Where: "direct"}, {Test: "C", Where: "through"}}
+	if !reflect.DeepEqual(c.retries, want) {
+		t.Errorf("retries %v, want %v", c.retries, want)
+	}
+	if c.direct["C"].outcome != passed || c.through["C"].outcome != passed || c.through["D"].outcome != failed {
+		t.Errorf("after the retries: %v, %v", c.direct, c.through)
+	}
+}
+
+func TestParseGo(t *testing.T) {
+	for output, want := range map[string]outcome{
+		"=== RUN   TestX\n--- PASS: TestX (0.00s)\nPASS\n":                                        passed,
+		"=== RUN   TestX\n    --- FAIL: TestX/sub (0.00s)\n--- FAIL: TestX (0.00s)\nFAIL\n":       failed,
+		"=== RUN   TestX\n    x.go:1: no\n--- SKIP: TestX (0.00s)\nPASS\n":                        skipped,
+		"=== RUN   TestX\npanic: here\n":                                                          failed,
+		"=== RUN   TestX\n--- PASS: TestX (0.00s)\npanic: in a goroutine left behind\n":           failed,
+		"=== RUN   TestX\n--- PASS: TestX (0.00s)\nPASS\nToo many goroutines running after it.\n": failed,
+		"testing: warning: no tests to run\nPASS\n":                                               failed,
+	} {
+		exitedWith0 := strings.HasSuffix(output, "PASS\n")
+		if got := parseGo("TestX", output, exitedWith0); got.outcome != want {
+			t.Errorf("%q: outcome %d, want %d", output, got.outcome, want)
+		}
+	}
+}
+
+func TestNeedsInternet(t *testing.T) {
+	const source = "func helper() { mustHaveExternalNetwork(t) }\nfunc TestA(t *testing.T) {\n\ttestenv.MustHaveExternalNetwork(t)\n}\n\nfunc TestB(t *testing.T) {\n\tx()\n}\nfunc TestC(t *testing.T) {\n\tmustHaveExternalNetwork(t)\n}\n"
+	if got := needInternet(source); !reflect.DeepEqual(got, []string{"TestA", "TestC"}) {
+		t.Errorf("need the Internet: %q", got)
+	}
+}

@@ -1,0 +1,145 @@
+// Package transparency runs test suites that other people wrote, and clients and servers that they wrote, directly and through the sidecar,
+// and compares test by test: one may fail through the sidecar only if it fails without it too, or stands on the list of accepted
+// differences with a reason. docs/transparency.md is made from what it finds.
+package transparency
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spanwire/spanwire/internal/proof"
+)
+
+// outcome is how a test ended.
+type outcome uint8
+
+const (
+	passed outcome = iota + 1
+	failed
+	skipped
+)
+
+// ending is how a test ended, and what it wrote if it failed.
+type ending struct {
+	outcome outcome
+	output  string
+}
+
+// results are tests by name.
+type results map[string]ending
+
+// counts counts them by outcome.
+func (r results) counts() (c proof.Counts) {
+	for _, e := range r {
+		switch e.outcome {
+		case passed:
+			c.Passed++
+		case failed:
+			c.Failed++
+		case skipped:
+			c.Skipped++
+		}
+	}
+	return c
+}
+
+// comparison is a suite's results without the sidecar and with it.
+type comparison struct {
+	suite           string
+	direct, through results
+	retries         []proof.Retry
+}
+
+// suspects are the tests to be run again: those that failed in either way, unless the failure is expected. They are sorted.
+func (c *comparison) suspects(list []difference) (names []string) {
+	for name := range c.through {
+		again := c.through[name].outcome == failed || c.direct[name].outcome == failed
+		if again && !(c.direct[name].outcome == passed && expected(list, c.suite, name)) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// replace takes in how tests ended that were run again, in the way that is named. A test fails only if it fails each time it is run; that
+// it failed at first is noted.
+func (c *comparison) replace(in results, where string, again results) {
+	for _, name := range slices.Sorted(maps.Keys(again)) {
+		if in[name].outcome == failed && again[name].outcome == passed {
+			in[name] = again[name]
+			c.retries = append(c.retries, proof.Retry{Test: name, Where: where})
+		}
+	}
+}
+
+// judge says which failures through the sidecar are differences that the list does not have, which entries of the list for this suite
+// are wrong, and which tests ran in one way only; and it returns the differences that the list has.
+func (c *comparison) judge(list []difference) (accepted []proof.Difference, problems []string) {
+	for _, name := range slices.Sorted(maps.Keys(c.through)) {
+		direct, through := c.direct[name].outcome, c.through[name].outcome
+		switch {
+		case direct == 0:
+			problems = append(problems, name+" ran through the sidecar only")
+		case through != failed && direct == passed && through != passed:
+			problems = append(problems, name+" passes directly and is skipped through the sidecar")
+		case through == failed && direct != failed && !expected(list, c.suite, name):
+			problems = append(problems, fmt.Sprintf("%s fails through the sidecar only:\n%s", name, c.through[name].output))
+		}
+	}
+	for name := range c.direct {
+		if c.through[name].outcome == 0 {
+			problems = append(problems, name+" ran directly only")
+		}
+	}
+	for _, d := range list {
+		if d.suite != c.suite || !possible(d) {
+			continue
+		}
+		direct, through := c.direct[d.test].outcome, c.through[d.test].outcome
+		if direct != passed || through != failed {
+			problems = append(problems, fmt.Sprintf("the list says that %s differs, which it does not (any more): take it off", d.test))
+			continue
+		}
+		accepted = append(accepted, proof.Difference{Test: d.test, Reason: d.reason})
+	}
+	slices.Sort(problems)
+	return accepted, problems
+}
+
+// failDirectly are the tests that fail without the sidecar, sorted.
+func (c *comparison) failDirectly() (names []string) {
+	for name, e := range c.direct {
+		if e.outcome == failed {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// expected reports whether the list says that the test differs.
+func expected(list []difference, suite, test string) bool {
+	return slices.ContainsFunc(list, func(d difference) bool { return d.suite == suite && d.test == test })
+}
+
+// possible reports whether this machine can show the difference.
+func possible(d difference) bool {
+	if d.needs == "" {
+		return true
+	}
+	_, err := os.Stat(d.needs)
+	return err == nil
+}
+
+// tail returns the end of a test's output: enough to see why it failed.
+func tail(output string) string {
+	const most = 3000 // bytes: a failure and its stack
+	if len(output) > most {
+		output = "…" + output[len(output)-most:]
+	}
+	return strings.TrimRight(output, "\n")
+}
