@@ -17,7 +17,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 # How long each fuzz target runs: in `make fuzz`, and in `make check`.
 FUZZTIME ?= 1m
-FUZZTIME_CHECK ?= 3s
+FUZZTIME_CHECK ?= 20s
 # How many requests the demos send.
 REQUESTS ?= 48
 # Leaves Zipkin or Jaeger running until Ctrl-C, on a terminal; KEEP= ends them at once.
