@@ -20,6 +20,7 @@ var packages = map[string]string{
 	"nginx":     "nginx-light libnginx-mod-stream",
 	"ss":        "iproute2",
 	"tc":        "iproute2",
+	"node":      "nodejs",
 	"nsenter":   "util-linux",
 	"setpriv":   "util-linux",
 	"unshare":   "util-linux",
