@@ -192,11 +192,11 @@ func (p *player) round() {
 		return
 	}
 	p.idle = 0
+	p.tell()
 	if err := p.late(); err != nil {
 		p.finish(err)
 		return
 	}
-	p.tell()
 	if p.ending {
 		p.wait()
 		return
