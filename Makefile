@@ -156,11 +156,19 @@ e2e: need-java build image-root demo-service $(ZIPKIN_JAR) $(JAEGER) $(KUBE)/kub
 PROOF := transparency|hostile|faults
 RESULTS ?= $(CURDIR)/build/proof
 
-.PHONY: proof
-proof: build ## other people's test suites through the sidecar, hostile input, faults (root)
+.PHONY: proof-run
+proof-run: build
 	@rm -rf $(RESULTS)
 	SPANWIRE_BIN=$(CURDIR)/build/spanwire SPANWIRE_CACHE=$(SPANWIRE_CACHE) SPANWIRE_RESULTS=$(RESULTS) \
-	$(TEST) -count=1 -p=1 -timeout=20m -tags e2e $$($(GO) list -tags e2e ./e2e/... | grep -E '/e2e/($(PROOF))(/|$$)')
+	$(TEST) -count=1 -p=1 -parallel=3 -timeout=20m -tags e2e $$($(GO) list -tags e2e ./e2e/... | grep -E '/e2e/($(PROOF))(/|$$)')
+
+.PHONY: proof
+proof: proof-run ## other people's test suites through the sidecar, hostile input, faults; as docs/transparency.md says (root)
+	@$(GO) run ./tools/proof check $(RESULTS)
+
+.PHONY: transparency
+transparency: proof-run ## the same, and docs/transparency.md made from it
+	@$(GO) run ./tools/proof write $(RESULTS)
 
 # How long `make faults` and `make soak` last.
 MINUTES ?= 10

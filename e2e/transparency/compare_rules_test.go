@@ -100,3 +100,20 @@ func TestNeedsInternet(t *testing.T) {
 		t.Errorf("need the Internet: %q", got)
 	}
 }
+
+func TestParsePython(t *testing.T) {
+	got, err := parsePython([]byte(`["test.test_x.T.a", "passed", ""]
+["test.test_x.T.b", "skipped", "why"]
+["test.test_x.T.c", "failed", "trace"]
+["test.test_x.T.c", "passed", ""]
+`))
+	want := results{"test_x.T.a": of(passed), "test_x.T.b": {skipped, "why"}, "test_x.T.c": {failed, "trace"}}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("parsed %v, %v; want %v", got, err, want)
+	}
+	for _, bad := range []string{"x", `["a", "ok", ""]`} {
+		if _, err := parsePython([]byte(bad)); err == nil {
+			t.Errorf("%s was taken", bad)
+		}
+	}
+}

@@ -180,3 +180,38 @@ func (r Report) Missing(want Report) (missing []string) {
 	}
 	return missing
 }
+
+// NewDifferences says which differences of r known does not have: the page is to tell of each.
+func (r Report) NewDifferences(known Report) (problems []string) {
+	listed := map[string]bool{}
+	for _, s := range known.Suites {
+		for _, d := range s.Differences {
+			listed[s.Name+" "+d.Test] = true
+		}
+	}
+	for _, s := range r.Suites {
+		for _, d := range s.Differences {
+			if !listed[s.Name+" "+d.Test] {
+				problems = append(problems, fmt.Sprintf("%s: %s differs, which docs do not tell of; run make transparency", s.Name, d.Test))
+			}
+		}
+	}
+	return problems
+}
+
+// Over returns r and what old has besides.
+func (r Report) Over(old Report) Report {
+	all := Report{over(r.Suites, old.Suites), over(r.Attacks, old.Attacks), over(r.Faults, old.Faults), over(r.Soaks, old.Soaks)}
+	all.sort()
+	return all
+}
+
+func over[T Result](results, old []T) []T {
+	for _, x := range old {
+		_, name := x.kind()
+		if !slices.ContainsFunc(results, func(y T) bool { _, other := y.kind(); return name == other }) {
+			results = append(results, x)
+		}
+	}
+	return results
+}

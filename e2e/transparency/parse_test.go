@@ -1,6 +1,9 @@
 package transparency
 
 import (
+	"bytes"
+	"encoding/json"
+	"fmt"
 	"regexp"
 	"strings"
 )
@@ -41,4 +44,24 @@ func needInternet(source string) (tests []string) {
 		}
 	}
 	return tests
+}
+
+// parsePython reads what the runner prints. A test that is there twice (a base class's in two suites) fails if one of them does.
+func parsePython(lines []byte) (results, error) {
+	r := results{}
+	for line := range bytes.Lines(lines) {
+		var fields [3]string
+		if err := json.Unmarshal(line, &fields); err != nil {
+			return r, fmt.Errorf("%q: %w", line, err)
+		}
+		o := map[string]outcome{"passed": passed, "failed": failed, "skipped": skipped}[fields[1]]
+		if o == 0 {
+			return r, fmt.Errorf("%q is no outcome", fields[1])
+		}
+		name := strings.TrimPrefix(fields[0], "test.")
+		if r[name].outcome != failed {
+			r[name] = ending{outcome: o, output: tail(fields[2])}
+		}
+	}
+	return r, nil
 }

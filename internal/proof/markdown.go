@@ -1,0 +1,157 @@
+package proof
+
+import (
+	"fmt"
+	"strings"
+)
+
+// pageHead stands before the tables.
+const pageHead = `# Proof: traffic is never broken
+
+Made by ` + "`make transparency`" + ` from what the tests found (transparency.json); do not edit. Continuous integration runs all of it and
+compares: a suite, attack or fault of this page that is missing there, or a verdict other than *held*, fails the run.
+
+## Other people's test suites, through the sidecar
+
+Each suite runs in a network namespace in which every TCP connection to a loopback address, IPv4 and IPv6, is redirected to a Spanwire that
+traces everything, puts headers in, exports to a collector and compares each byte that leaves with what came (` + "`--verify`" + `). It runs directly and
+then through the sidecar, and is compared test by test: a test may fail through the sidecar only if it fails directly too, or stands on the list
+of accepted differences below, which has at most ten entries in all; an entry that no longer differs fails the run as well. A test that fails, in either
+way, is run again alone up to twice in both ways, to tell chance from difference; those that passed then are listed.
+`
+
+// Markdown returns the page that tells of r: docs/transparency.md.
+func (r Report) Markdown() string {
+	var b strings.Builder
+	b.WriteString(pageHead)
+	r.suites(&b)
+	attacks, faults, soaks := make([]Fault, 0, len(r.Attacks)), r.Faults, make([]Fault, 0, len(r.Soaks))
+	for _, a := range r.Attacks {
+		attacks = append(attacks, Fault(a))
+	}
+	for _, s := range r.Soaks {
+		soaks = append(soaks, Fault(s))
+	}
+	trials(&b, "Hostile input", attacks)
+	trials(&b, "Faults and shortages", faults)
+	trials(&b, "Soak", soaks)
+	return b.String()
+}
+
+func (r Report) suites(b *strings.Builder) {
+	if len(r.Suites) == 0 {
+		return
+	}
+	var sum Suite
+	group := ""
+	for _, s := range r.Suites {
+		if s.Group != group {
+			group = s.Group
+			fmt.Fprintf(b, "\n### %s\n\n", group)
+			b.WriteString("| suite | version | directly | through | connections | spans | verified | altered |\n|---|---|---|---|---:|---:|---:|---:|\n")
+		}
+		fmt.Fprintf(b, "| %s | %s | %s | %s | %d | %d | %s | %d |\n", cell(s.Name), cell(s.Version), s.Direct, s.Through, s.Connections, s.Spans, size(s.Verified), s.Altered)
+		sum.Direct.add(s.Direct)
+		sum.Through.add(s.Through)
+		sum.Connections += s.Connections
+		sum.Spans += s.Spans
+		sum.Verified += s.Verified
+		sum.Altered += s.Altered
+	}
+	fmt.Fprintf(b, "\nIn all: directly %s; through %s; %d connections, %d spans, %s verified, %d bytes altered.\n",
+		sum.Direct, sum.Through, sum.Connections, sum.Spans, size(sum.Verified), sum.Altered)
+	r.how(b)
+	b.WriteString("\n### Accepted differences\n\n| suite | test | why |\n|---|---|---|\n")
+	for _, s := range r.Suites {
+		for _, d := range s.Differences {
+			fmt.Fprintf(b, "| %s | %s | %s |\n", cell(s.Name), cell(d.Test), cell(d.Reason))
+		}
+	}
+	r.chance(b)
+}
+
+// how says once for all suites that are run alike how they are.
+func (r Report) how(b *strings.Builder) {
+	var order []string
+	suites := map[string][]string{}
+	for _, s := range r.Suites {
+		if suites[s.How] == nil {
+			order = append(order, s.How)
+		}
+		suites[s.How] = append(suites[s.How], s.Name)
+	}
+	b.WriteString("\nHow they are run:\n\n")
+	for _, how := range order {
+		fmt.Fprintf(b, "- %s: %s.\n", strings.Join(suites[how], ", "), strings.TrimSuffix(how, "."))
+	}
+}
+
+// chance tells of tests that fail without the sidecar, and of those that failed by chance.
+func (r Report) chance(b *strings.Builder) {
+	var directly, retried []string
+	for _, s := range r.Suites {
+		for _, name := range s.FailDirectly {
+			directly = append(directly, fmt.Sprintf("- %s: %s\n", s.Name, name))
+		}
+		for _, again := range s.Retries {
+			retried = append(retried, fmt.Sprintf("- %s: %s, %s\n", s.Name, again.Test, again.Where))
+		}
+	}
+	if len(directly) > 0 {
+		fmt.Fprintf(b, "\nFail directly, without the sidecar:\n\n%s", strings.Join(directly, ""))
+	}
+	if len(retried) > 0 {
+		fmt.Fprintf(b, "\nFailed at first and passed when run again alone, in this run:\n\n%s", strings.Join(retried, ""))
+	}
+}
+
+func trials(b *strings.Builder, title string, all []Fault) {
+	if len(all) == 0 {
+		return
+	}
+	fmt.Fprintf(b, "\n## %s\n\n| | what is done | outcome | verdict |\n|---|---|---|---|\n", title)
+	for _, f := range all {
+		var outcome []string
+		for _, o := range f.Outcome {
+			outcome = append(outcome, cell(o.Name)+": "+cell(o.Value))
+		}
+		fmt.Fprintf(b, "| %s | %s | %s | %s |\n", cell(f.Name), cell(f.What), strings.Join(outcome, "<br>"), cell(f.Verdict))
+	}
+}
+
+// String says the counts, and what there is none of not.
+func (c Counts) String() string {
+	said := fmt.Sprintf("%d passed", c.Passed)
+	if c.Failed > 0 {
+		said += fmt.Sprintf(", %d failed", c.Failed)
+	}
+	if c.Skipped > 0 {
+		said += fmt.Sprintf(", %d skipped", c.Skipped)
+	}
+	return said
+}
+
+func (c *Counts) add(more Counts) {
+	c.Passed += more.Passed
+	c.Failed += more.Failed
+	c.Skipped += more.Skipped
+}
+
+// size writes a number of bytes in the largest unit that leaves at least one.
+func size(n int64) string {
+	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
+	f := float64(n)
+	for f >= 1024 && len(units) > 1 {
+		f /= 1024
+		units = units[1:]
+	}
+	if units[0] == "B" {
+		return fmt.Sprintf("%d B", n)
+	}
+	return fmt.Sprintf("%.1f %s", f, units[0])
+}
+
+// cell makes s fit for a cell of a table: one line, no bar.
+func cell(s string) string {
+	return strings.NewReplacer("|", "\\|", "\n", " ", "<", "&lt;").Replace(strings.TrimSpace(s))
+}
