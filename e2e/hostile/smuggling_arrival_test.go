@@ -87,7 +87,7 @@ func (x *beside) playArrival(t *testing.T, v *smuggling.Vector, before state, re
 				heads, err := r.session(v, to, p.cuts)
 				if err != nil {
 					t.Errorf("%s: inbound %v, cut at %s: %v\nsent %q", v, p.inbound, first(p.cuts), err, v.Client[:min(len(v.Client), 2000)])
-					continue
+					return
 				}
 				for k, yes := range heads {
 					switch {
@@ -145,7 +145,9 @@ func (r *recorder) session(v *smuggling.Vector, to string, cuts []int) (edited [
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		arrival, arrived = serveScript(v, conn)
+		if arrival, arrived = serveScript(v, conn); arrived != nil {
+			_ = conn.Close() // the client need not wait
+		}
 	}()
 	heard, said := hear(client), say(v, client, cuts)
 	answer, err := heard()

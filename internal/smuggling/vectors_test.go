@@ -2,6 +2,8 @@ package smuggling
 
 import (
 	"bytes"
+	"fmt"
+	"os"
 	"strings"
 	"testing"
 )
@@ -36,6 +38,27 @@ func TestVectorsAreCompleteAndDistinct(t *testing.T) {
 	}
 	if len(vs) < 80 {
 		t.Errorf("%d vectors", len(vs))
+	}
+}
+
+// docs/security.md says of each reason what it is, and how many vectors there are.
+func TestDocumentationTellsEveryReason(t *testing.T) {
+	b, err := os.ReadFile("../../docs/security.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(b), "\n## Ambiguous requests\n")
+	text, _, _ = strings.Cut(text, "\n## ")
+	vs := all(t)
+	if want := fmt.Sprintf("\n%d published vectors", len(vs)); !strings.Contains(text, want) {
+		t.Errorf("docs/security.md does not say %q", want)
+	}
+	told := map[string]bool{"": true}
+	for i := range vs {
+		if r := vs[i].Opaque; !told[r] && !strings.Contains(text, "`"+r+"`") {
+			t.Errorf("docs/security.md does not tell of %s (%s)", r, &vs[i])
+			told[r] = true
+		}
 	}
 }
 
