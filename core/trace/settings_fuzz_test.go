@@ -1,0 +1,193 @@
+package trace
+
+import (
+	"bufio"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/spanwire/spanwire/core/span"
+)
+
+// matches is what a pattern means, by a table of all prefixes of both.
+func matches(pattern, text string) bool {
+	row := make([]bool, len(text)+1) // row[i]: the pattern so far matches text[:i]
+	row[0] = true
+	for _, p := range []byte(pattern) {
+		next := make([]bool, len(text)+1)
+		next[0] = p == '*' && row[0]
+		for i := range len(text) {
+			next[i+1] = p == '*' && (row[i+1] || next[i]) || p != '*' && row[i] && text[i] == p
+		}
+		row = next
+	}
+	return row[len(text)]
+}
+
+// FuzzGlob: a pattern of --ignore-path, --ignore-agent and --sampler-rule means what the table of prefixes says.
+func FuzzGlob(f *testing.F) {
+	for _, s := range [][2]string{{"/a*b", "/ab"}, {"*", ""}, {"a**a", "a"}, {"*a*b*", "xxaxxb"}, {"/health", "/health"}, {"a*aa", "aa"}, {"", ""}} {
+		f.Add(s[0], s[1])
+	}
+	f.Fuzz(func(t *testing.T, pattern, text string) {
+		if len(pattern) > 64 || len(text) > 256 {
+			return
+		}
+		if got, want := parseGlobs([]string{pattern})[0].match([]byte(text)), matches(pattern, text); got != want {
+			t.Fatalf("%q matches %q: %v, want %v", pattern, text, got, want)
+		}
+	})
+}
+
+// FuzzSamplerRule: a rule is taken if there is a way to take it, its sampler is the shortest end that is one, and a setting takes what the
+// check of settings takes.
+func FuzzSamplerRule(f *testing.F) {
+	for _, s := range []string{"GET /a=never", "*=ratio=0.5", "a=b=rate=10", "=always", "x=remote=http://h", " GET * = always ", "a=ratio=2", "a=rate=1e400", "==never"} {
+		f.Add(s, "GET /a")
+	}
+	f.Fuzz(func(t *testing.T, text, operation string) {
+		if len(text) > 128 || len(operation) > 128 {
+			return
+		}
+		pattern, found := "", false
+		for i := len(text) - 1; i > 0 && !found; i-- {
+			if text[i] != '=' {
+				continue
+			}
+			s, err := ParseSampler(strings.TrimSpace(text[i+1:]))
+			pattern = strings.TrimSpace(text[:i])
+			found = err == nil && RemoteOf(s) == nil && pattern != ""
+		}
+		s, err := NewShared(Config{SamplerRules: []string{text}})
+		if (ParseSamplerRule(text) == nil) != found || (err == nil) != found {
+			t.Fatalf("%q: %v, %v; there is a way to read it: %v", text, ParseSamplerRule(text), err, found)
+		}
+		if !found {
+			return
+		}
+		want := s.sampler
+		if matches(pattern, operation) {
+			want = s.samplerRules[0].sampler
+		}
+		if got := s.findSampler([]byte(operation), nil); got != want {
+			t.Fatalf("%q, operation %q: %v, want %v", text, operation, got, want)
+		}
+	})
+}
+
+// FuzzRedact: the value of a parameter whose name is a secret's does not show, whatever stands around it; names and separators stay, and
+// a second time changes nothing.
+func FuzzRedact(f *testing.F) {
+	for _, s := range [][3]string{{"a=1&", "token", "&b=2"}, {"", "%74oken", ""}, {";x&", "API_Key", ";"}, {"a", "%2574oken", "&="}, {"%", "sig", "%"}, {"q=", "n", "="}} {
+		f.Add(s[0], s[1], s[2])
+	}
+	s := newShared(f, Config{RedactQuery: []string{"mine"}})
+	f.Fuzz(func(t *testing.T, before, name, after string) {
+		if len(before)+len(name)+len(after) > 4096 {
+			return
+		}
+		const secret = "hunter2!"
+		query := before + name + "=" + secret + after
+		out := string(s.redact.append(nil, []byte(query), 1<<16))
+		begins := before == "" || strings.ContainsAny(before[len(before)-1:], "&;")
+		if begins && !strings.ContainsAny(name, "&;=") && hiddenName(name) && strings.Contains(out, secret) && !strings.Contains(before+name+after, secret) {
+			t.Fatalf("%q shows as %q", query, out)
+		}
+		if again := string(s.redact.append(nil, []byte(out), 1<<16)); again != out {
+			t.Fatalf("%q shows as %q, and that as %q", query, out, again)
+		}
+		was, is := strings.FieldsFunc(query, isSeparator), strings.FieldsFunc(out, isSeparator)
+		if len(was) != len(is) {
+			t.Fatalf("%d parameters, then %d: %q, %q", len(was), len(is), query, out)
+		}
+		for i := range was {
+			name, value, _ := strings.Cut(was[i], "=")
+			if n, v, _ := strings.Cut(is[i], "="); n != name || v != value && (v != redacted || value == "") {
+				t.Fatalf("parameter %q became %q", was[i], is[i])
+			}
+		}
+	})
+}
+
+func isSeparator(r rune) bool { return r == '&' || r == ';' }
+
+// hiddenName reports whether net/url reads the name as one that is to be hidden.
+func hiddenName(name string) bool {
+	plain, err := url.PathUnescape(name)
+	if err != nil || len(name) > maxParamName {
+		return false
+	}
+	low := strings.ToLower(plain)
+	for _, part := range []string{"authorization", "code", "credential", "jwt", "key", "passw", "passphrase", "pwd", "session", "signature", "secret", "token"} {
+		if strings.Contains(low, part) {
+			return true
+		}
+	}
+	return low == "mine" || low == "sig" || low == "pin" || low == "otp"
+}
+
+// FuzzTags: the value of a tagged header, or cookie, is the one that net/http finds.
+func FuzzTags(f *testing.F) {
+	for _, s := range [][3]string{{"X-User:user", "uid", "x-user: 7\r\ncookie: a=1; uid=3\r\n"}, {"Host", "a:b", "x: y\r\n"}, {"cookie", "a", ""}, {"a:b:c", "A", "a:\r\nA: 2\r\n"},
+		{"traceparent:t", "x", "traceparent: 1\r\nCookie: x=\r\nCookie: x=2\r\n"}} {
+		f.Add(s[0], s[1], s[2])
+	}
+	f.Fuzz(func(t *testing.T, header, cookie, lines string) {
+		if len(header) > 100 || len(cookie) > 100 || len(lines) > 2000 {
+			return
+		}
+		s, err := NewShared(Config{TagHeaders: []string{header}, TagCookies: []string{cookie}})
+		headerName, headerTag := nameAndTag(header)
+		cookieName, cookieTag := nameAndTag(cookie)
+		if err != nil {
+			return
+		}
+		head := "GET / HTTP/1.1\r\nHost: h\r\n" + lines + "\r\n"
+		req, err := http.ReadRequest(bufio.NewReader(strings.NewReader(head)))
+		// One head, without bare LF and folded lines.
+		if err != nil || headerTag == cookieTag || strings.Count(head, "\r\n") != strings.Count(head, "\n") || strings.Index(head, "\r\n\r\n") != len(head)-4 ||
+			strings.Contains(head, "\r\n ") || strings.Contains(head, "\r\n\t") {
+			return
+		}
+		fx := &fixture{tb: t, t: s.NewTracer()}
+		a, _ := fx.begin(request(span.Server, strings.TrimSuffix(strings.ReplaceAll(head, "\r\n", "\n"), "\n\n")))
+		defer fx.end(a)
+		if !a.Rec.IsSampled() || fx.t.Stats.TagsLost > 0 {
+			return
+		}
+		tags := map[string]string{}
+		for i := range a.Rec.NumTags() {
+			k, v := a.Rec.Tag(i)
+			tags[string(k)] = string(v)
+		}
+		want := strings.Trim(req.Header.Get(headerName), " \t")
+		if strings.EqualFold(headerName, "host") {
+			want = "h"
+		}
+		if got, ok := tags[headerTag]; ok && !strings.HasPrefix(want, got) || !ok && want != "" && !moved(headerName) {
+			t.Fatalf("header %q has %q in\n%s\nnet/http %q", header, got, head, want)
+		}
+		for _, c := range req.Cookies() {
+			if c.Name != cookieName || strings.Contains(head, "\"") {
+				continue
+			}
+			if got := tags[cookieTag]; len(c.Value) < 100 && c.Value != "" && got != c.Value {
+				t.Fatalf("cookie %q has %q in\n%s\nnet/http %q", cookie, got, head, c.Value)
+			}
+			break
+		}
+	})
+}
+
+// nameAndTag reads NAME[:tag].
+func nameAndTag(text string) (name, tag string) {
+	name, tag, ok := strings.Cut(text, ":")
+	if !ok {
+		tag = name
+	}
+	return name, tag
+}
+
+// moved reports whether net/http makes something of a header by itself.
+func moved(name string) bool { return strings.EqualFold(name, "cache-control") }
