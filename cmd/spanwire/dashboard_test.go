@@ -100,8 +100,8 @@ func scrapeOfEverything(t *testing.T) map[string][]string {
 	app := application(t)
 	p := beside(t, app, "--outbound", "127.0.0.1:0="+app, "--metrics-peers", "--verify", "--statsd", "127.0.0.1:9", "--access-log",
 		filepath.Join(t.TempDir(), "access.log"), "--exporter", "log,zipkin", "--zipkin-endpoint", "http://"+closedPort(t))
-	p.get(p.inbound, "/in")
-	req, err := http.NewRequest(http.MethodGet, "http://"+p.outbound+"/out", nil)
+	p.get(p.Inbound, "/in")
+	req, err := http.NewRequest(http.MethodGet, "http://"+p.Outbound+"/out", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func scrapeOfEverything(t *testing.T) map[string][]string {
 		t.Fatal(err)
 	}
 	_ = resp.Body.Close()
-	_, text := p.get(p.admin, "/metrics")
+	_, text := p.get(p.Admin, "/metrics")
 	series := map[string][]string{}
 	for _, line := range strings.Split(text, "\n") {
 		if name := seriesName.FindString(line); name != "" {

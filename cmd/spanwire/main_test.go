@@ -76,10 +76,10 @@ func TestUsageErrorsAreOneLineAndCodeTwo(t *testing.T) {
 
 func TestPortInUseIsCodeOne(t *testing.T) {
 	p := beside(t, application(t), "--exporter", "none")
-	for _, args := range [][]string{{"--listen", p.inbound}, {"--listen", "127.0.0.1:0", "--admin", p.inbound}, {"--listen",
-		"127.0.0.1:0", "--admin", "off", "--metrics", p.inbound}} {
+	for _, args := range [][]string{{"--listen", p.Inbound}, {"--listen", "127.0.0.1:0", "--admin", p.Inbound}, {"--listen",
+		"127.0.0.1:0", "--admin", "off", "--metrics", p.Inbound}} {
 		_, stderr, code := once(t, nil, append([]string{"--service-name", "x", "--admin", "off", "--metrics", "off"}, args...)...)
-		if code != 1 || !strings.HasPrefix(stderr, "spanwire: start: ") || !strings.Contains(stderr, p.inbound) ||
+		if code != 1 || !strings.HasPrefix(stderr, "spanwire: start: ") || !strings.Contains(stderr, p.Inbound) ||
 			!strings.Contains(stderr, "in use") {
 			t.Errorf("%q: code %d, %q", args, code, stderr)
 		}
@@ -88,14 +88,14 @@ func TestPortInUseIsCodeOne(t *testing.T) {
 
 func TestWait(t *testing.T) {
 	p := beside(t, application(t), "--exporter", "none")
-	if _, stderr, code := once(t, nil, "wait", "--address", p.admin); code != 0 || stderr != "" {
+	if _, stderr, code := once(t, nil, "wait", "--address", p.Admin); code != 0 || stderr != "" {
 		t.Errorf("ready sidecar: %d %q", code, stderr)
 	}
-	if _, stderr, code := once(t, []string{"SPANWIRE_ADMIN=" + p.admin}, "wait", "--timeout", "1s"); code != 0 || stderr != "" {
+	if _, stderr, code := once(t, []string{"SPANWIRE_ADMIN=" + p.Admin}, "wait", "--timeout", "1s"); code != 0 || stderr != "" {
 		t.Errorf("address by variable: %d %q", code, stderr)
 	}
-	p.request("POST", p.admin, "/drain", "")
-	if _, stderr, code := once(t, nil, "wait", "--address", p.admin, "--timeout", "100ms"); code != 1 || !strings.Contains(stderr,
+	p.request("POST", p.Admin, "/drain", "")
+	if _, stderr, code := once(t, nil, "wait", "--address", p.Admin, "--timeout", "100ms"); code != 1 || !strings.Contains(stderr,
 		"not ready") {
 		t.Errorf("draining sidecar: %d %q", code, stderr)
 	}

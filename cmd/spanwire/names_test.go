@@ -47,7 +47,7 @@ func newKeeper(t *testing.T) *keeper {
 
 // await returns the spans when there are n.
 func (k *keeper) await(p *process, n int) []zipkinSpan {
-	p.await("spans to arrive", func() bool { k.mu.Lock(); defer k.mu.Unlock(); return len(k.spans) >= n })
+	p.Await("spans to arrive", func() bool { k.mu.Lock(); defer k.mu.Unlock(); return len(k.spans) >= n })
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return slices.Clone(k.spans)
@@ -80,9 +80,9 @@ func TestDescriptionNamesOperations(t *testing.T) {
 		k := newKeeper(t)
 		p := launch(t, c.env, append([]string{"--service-name", "svc", "--inbound", "127.0.0.1:0=" + application(t), "--admin", "off",
 			"--zipkin-endpoint", k.endpoint}, c.args...)...)
-		p.awaitLog("paths=2")
+		p.AwaitLog("paths=2")
 		for _, path := range []string{"/v1/pets/rex", "/v1/pets/mine", "/v1/pets/rex/toys/7", "/pets/rex"} {
-			if status, _ := p.get(p.inbound, path); status != 200 {
+			if status, _ := p.get(p.Inbound, path); status != 200 {
 				t.Fatalf("%s: %d", path, status)
 			}
 		}
@@ -90,8 +90,8 @@ func TestDescriptionNamesOperations(t *testing.T) {
 		if got := names(k.await(p, 4)); !slices.Equal(got, want) {
 			t.Errorf("%s: names %q, want %q", name, got, want)
 		}
-		p.signal(syscall.SIGTERM)
-		p.exit(0)
+		p.Signal(syscall.SIGTERM)
+		p.Exit(0)
 	}
 }
 
@@ -112,14 +112,14 @@ func TestWrongDescriptionIsOneWarning(t *testing.T) {
 		}
 		k := newKeeper(t)
 		p := beside(t, application(t), "--zipkin-endpoint", k.endpoint, "--openapi", file)
-		if status, _ := p.get(p.inbound, "/users/7"); status != 200 {
+		if status, _ := p.get(p.Inbound, "/users/7"); status != 200 {
 			t.Fatalf("%s: %d", name, status)
 		}
 		if got := names(k.await(p, 1)); got[0] != "get /users/{id}" {
 			t.Errorf("%s: named %q", name, got)
 		}
 		var warnings []string
-		for line := range strings.SplitSeq(p.log.String(), "\n") {
+		for line := range strings.SplitSeq(p.Log.String(), "\n") {
 			if strings.Contains(line, "level=WARN") {
 				warnings = append(warnings, line)
 			}
@@ -128,8 +128,8 @@ func TestWrongDescriptionIsOneWarning(t *testing.T) {
 			!strings.Contains(warnings[0], c.says) {
 			t.Errorf("%s: warnings %q", name, warnings)
 		}
-		p.signal(syscall.SIGTERM)
-		p.exit(0)
+		p.Signal(syscall.SIGTERM)
+		p.Exit(0)
 	}
 }
 
@@ -141,7 +141,7 @@ func TestTraceIsFoundByTheResponse(t *testing.T) {
 	p := launch(t, []string{"SPANWIRE_TAG_HEADER=X-Tenant:tenant,X-Cache", "HTTP_COOKIE_TAG_MAP=exp:experiment"},
 		"--service-name", "svc", "--inbound", "127.0.0.1:0="+app.Listener.Addr().String(), "--admin", "off", "--compat", "none",
 		"--zipkin-endpoint", k.endpoint, "--exporter", "zipkin", "--trace-response-header", "X-Trace-Id", "--redact-query", "email")
-	r, err := http.NewRequest(http.MethodGet, "http://"+p.inbound+"/x?email=a&page=2&token=t", nil)
+	r, err := http.NewRequest(http.MethodGet, "http://"+p.Inbound+"/x?email=a&page=2&token=t", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,13 +11,14 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	program "github.com/spanwire/spanwire/internal/sidecar"
 )
 
 // application is the service beside the sidecar: it answers with the request's traceparent.
@@ -75,11 +76,11 @@ func TestRelaysTracesExportsAndEnds(t *testing.T) {
 	p := beside(t, application(t), "--outbound", "127.0.0.1:0=127.0.0.1:9", "--zipkin-endpoint", endpoint)
 	const requests = 5
 	for range requests {
-		if status, body := p.get(p.inbound, "/x"); status != 200 || !strings.HasPrefix(body, "00-") {
+		if status, body := p.get(p.Inbound, "/x"); status != 200 || !strings.HasPrefix(body, "00-") {
 			t.Fatalf("request through the sidecar: %d %q", status, body)
 		}
 	}
-	start := p.log.String()
+	start := p.Log.String()
 	for _, want := range []string{"version=1.2.3", "service=svc", `inbound="127.0.0.1:`, `outbound="127.0.0.1:`, "metrics=off",
 		`exporters="zipkin ` + endpoint + ` (chosen by zipkin-endpoint)"`,
 		`sampler="always (default)"`, `propagators="tracecontext,b3,b3multi,jaeger (default)"`} {
@@ -87,9 +88,9 @@ func TestRelaysTracesExportsAndEnds(t *testing.T) {
 			t.Errorf("the start line lacks %s", want)
 		}
 	}
-	p.await("spans to arrive", func() bool { return spans.Load() == requests })
-	p.signal(syscall.SIGTERM)
-	p.exit(0)
+	p.Await("spans to arrive", func() bool { return spans.Load() == requests })
+	p.Signal(syscall.SIGTERM)
+	p.Exit(0)
 	if want := `msg="spanwire stopped" sessions=5 requests=5 recorded=5 exported="zipkin 5" dropped=0`; !strings.HasSuffix(p.lastLine(), want) {
 		t.Errorf("exit line %q, want %s", p.lastLine(), want)
 	}
@@ -99,9 +100,9 @@ func TestRelaysTracesExportsAndEnds(t *testing.T) {
 func TestSpansAreFlushedAtTheEnd(t *testing.T) {
 	endpoint, spans := collector(t)
 	p := beside(t, application(t), "--zipkin-endpoint", endpoint)
-	p.get(p.inbound, "/x")
-	p.signal(syscall.SIGINT)
-	p.exit(0)
+	p.get(p.Inbound, "/x")
+	p.Signal(syscall.SIGINT)
+	p.Exit(0)
 	if spans.Load() != 1 {
 		t.Errorf("%d spans, want 1", spans.Load())
 	}
@@ -111,9 +112,9 @@ func TestSpansAreFlushedAtTheEnd(t *testing.T) {
 // drain timeout.
 func TestDroppedSpansAreInTheExitLine(t *testing.T) {
 	p := beside(t, application(t), "--zipkin-endpoint", "http://"+closedPort(t), "--drain-timeout", "1h")
-	p.get(p.inbound, "/x")
-	p.signal(syscall.SIGTERM)
-	p.exit(0)
+	p.get(p.Inbound, "/x")
+	p.Signal(syscall.SIGTERM)
+	p.Exit(0)
 	if want := `recorded=1 exported="zipkin 0" dropped="zipkin shutdown 1"`; !strings.HasSuffix(p.lastLine(), want) {
 		t.Errorf("exit line %q, want %s", p.lastLine(), want)
 	}
@@ -132,7 +133,7 @@ func hold(t *testing.T, addr string) *keepAlive {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(program.Patience)); err != nil {
 		t.Fatal(err)
 	}
 	return &keepAlive{c, bufio.NewReader(c)}
@@ -171,7 +172,7 @@ func inFlight(t *testing.T, drainTimeout string) (p *process, k *keepAlive, rele
 	t.Helper()
 	app, release := patient(t)
 	p = beside(t, app, "--exporter", "none", "--drain-timeout", drainTimeout)
-	k = hold(t, p.inbound)
+	k = hold(t, p.Inbound)
 	k.ask(t)
 	k.send(t, "/wait")
 	return p, k, release
@@ -179,16 +180,16 @@ func inFlight(t *testing.T, drainTimeout string) (p *process, k *keepAlive, rele
 
 func TestDrainRelaysUntilSessionsEnd(t *testing.T) {
 	p, k, release := inFlight(t, "1h")
-	p.signal(syscall.SIGTERM)
-	p.await("it to be not ready", func() bool {
-		status, body := p.get(p.admin, "/readyz")
+	p.Signal(syscall.SIGTERM)
+	p.Await("it to be not ready", func() bool {
+		status, body := p.get(p.Admin, "/readyz")
 		return status == 503 &&
 			body == "draining\n"
 	})
-	if status, _ := p.get(p.admin, "/healthz"); status != 200 {
+	if status, _ := p.get(p.Admin, "/healthz"); status != 200 {
 		t.Errorf("healthz while draining: %d", status)
 	}
-	if status, _ := p.get(p.inbound, "/"); status != 200 {
+	if status, _ := p.get(p.Inbound, "/"); status != 200 {
 		t.Errorf("new session while draining: %d", status)
 	}
 	release()
@@ -196,14 +197,14 @@ func TestDrainRelaysUntilSessionsEnd(t *testing.T) {
 		t.Errorf("open session while draining: %d", status)
 	}
 	k.Close()
-	p.exit(0)
+	p.Exit(0)
 }
 
 func TestDrainTimeoutEndsSessions(t *testing.T) {
 	p, k, _ := inFlight(t, "200ms")
-	p.signal(syscall.SIGTERM)
-	p.exit(0)
-	if !strings.Contains(p.log.String(), `msg="drain timeout"`) {
+	p.Signal(syscall.SIGTERM)
+	p.Exit(0)
+	if !strings.Contains(p.Log.String(), `msg="drain timeout"`) {
 		t.Error("the log does not say that the time was over")
 	}
 	if n, err := k.Read(make([]byte, 1)); err == nil || n > 0 {
@@ -213,12 +214,12 @@ func TestDrainTimeoutEndsSessions(t *testing.T) {
 
 func TestSecondSignalEndsAtOnce(t *testing.T) {
 	p, _, _ := inFlight(t, "1h")
-	p.signal(syscall.SIGTERM)
-	p.awaitLog("draining")
-	p.signal(syscall.SIGHUP) // does not count
-	p.awaitLog("SIGHUP is ignored")
-	p.signal(syscall.SIGINT)
-	p.exit(1)
+	p.Signal(syscall.SIGTERM)
+	p.AwaitLog("draining")
+	p.Signal(syscall.SIGHUP) // does not count
+	p.AwaitLog("SIGHUP is ignored")
+	p.Signal(syscall.SIGINT)
+	p.Exit(1)
 	if p.lastLine() != "spanwire: ended at once by a second signal" {
 		t.Errorf("last line %q", p.lastLine())
 	}
@@ -228,26 +229,26 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 // is still relayed, nor lose the spans.
 func TestSignalBehindQuitIsTheFirst(t *testing.T) {
 	p, k, release := inFlight(t, "1h")
-	p.request("POST", p.admin, "/quitquitquit", "")
-	p.awaitLog("cause=quitquitquit")
-	p.signal(syscall.SIGTERM)
-	p.awaitLog("draining already")
+	p.request("POST", p.Admin, "/quitquitquit", "")
+	p.AwaitLog("cause=quitquitquit")
+	p.Signal(syscall.SIGTERM)
+	p.AwaitLog("draining already")
 	release()
 	if status := k.status(t); status != 200 {
 		t.Errorf("request in flight behind the signal: %d", status)
 	}
 	k.Close()
-	p.exit(0)
+	p.Exit(0)
 }
 
 func TestHangupIsIgnoredWithOneLine(t *testing.T) {
 	p := beside(t, application(t), "--exporter", "none")
-	p.signal(syscall.SIGHUP)
-	p.awaitLog("SIGHUP is ignored")
-	if n := strings.Count(p.log.String(), "SIGHUP"); n != 1 {
+	p.Signal(syscall.SIGHUP)
+	p.AwaitLog("SIGHUP is ignored")
+	if n := strings.Count(p.Log.String(), "SIGHUP"); n != 1 {
 		t.Errorf("%d lines", n)
 	}
-	if status, _ := p.get(p.inbound, "/"); status != 200 {
+	if status, _ := p.get(p.Inbound, "/"); status != 200 {
 		t.Errorf("after SIGHUP: %d", status)
 	}
 }
@@ -255,36 +256,36 @@ func TestHangupIsIgnoredWithOneLine(t *testing.T) {
 func TestControlOverHTTP(t *testing.T) {
 	app := application(t)
 	p := beside(t, app, "--exporter", "none", "--export-header", "k=hidden")
-	if status, body := p.get(p.admin, "/config"); status != 200 || strings.Contains(body, "hidden") || !strings.Contains(body,
+	if status, body := p.get(p.Admin, "/config"); status != 200 || strings.Contains(body, "hidden") || !strings.Contains(body,
 		`"k=***"`) {
 		t.Errorf("configuration: %d %s", status, body)
 	}
 	_, port, _ := net.SplitHostPort(app)
-	if status, _ := p.get(p.admin, "/probe/tcp/"+port); status != 200 {
+	if status, _ := p.get(p.Admin, "/probe/tcp/"+port); status != 200 {
 		t.Errorf("probe of the inbound upstream: %d", status)
 	}
-	p.request("POST", p.admin, "/loglevel", "debug")
-	if _, body := p.get(p.admin, "/loglevel"); body != "DEBUG\n" {
+	p.request("POST", p.Admin, "/loglevel", "debug")
+	if _, body := p.get(p.Admin, "/loglevel"); body != "DEBUG\n" {
 		t.Errorf("level %q", body)
 	}
-	p.request("POST", p.admin, "/drain", "")
-	if status, _ := p.get(p.admin, "/readyz"); status != 503 {
+	p.request("POST", p.Admin, "/drain", "")
+	if status, _ := p.get(p.Admin, "/readyz"); status != 503 {
 		t.Errorf("ready after /drain: %d", status)
 	}
-	if status, _ := p.get(p.inbound, "/"); status != 200 {
+	if status, _ := p.get(p.Inbound, "/"); status != 200 {
 		t.Errorf("relay after /drain: %d", status)
 	}
-	p.request("POST", p.admin, "/quitquitquit", "")
-	p.exit(0)
+	p.request("POST", p.Admin, "/quitquitquit", "")
+	p.Exit(0)
 }
 
 func TestMetricsOfARunningProcess(t *testing.T) {
 	endpoint, spans := collector(t)
 	p := beside(t, application(t), "--metrics", "127.0.0.1:0", "--zipkin-endpoint", endpoint)
-	p.get(p.inbound, "/x")
-	p.await("the span to arrive", func() bool { return spans.Load() == 1 })
+	p.get(p.Inbound, "/x")
+	p.Await("the span to arrive", func() bool { return spans.Load() == 1 })
 	metric := func(series string) string {
-		_, body := p.get(p.metrics, "/metrics")
+		_, body := p.get(p.Metrics, "/metrics")
 		for _, line := range strings.Split(body, "\n") {
 			if v, ok := strings.CutPrefix(line, series+" "); ok {
 				return v
@@ -292,7 +293,7 @@ func TestMetricsOfARunningProcess(t *testing.T) {
 		}
 		return "none"
 	}
-	p.await("the account to balance", func() bool {
+	p.Await("the account to balance", func() bool {
 		return metric(`spanwire_spans_exported_total{exporter="zipkin"}`) == "1" &&
 			metric(`spanwire_spans_queued{exporter="zipkin"}`) == "0"
 	})
@@ -305,21 +306,21 @@ func TestMetricsOfARunningProcess(t *testing.T) {
 			t.Errorf("%s is %s, want %s", series, got, want)
 		}
 	}
-	if status, _ := p.get(p.metrics, "/config"); status != 404 {
+	if status, _ := p.get(p.Metrics, "/config"); status != 404 {
 		t.Errorf("configuration at the metrics listener: %d", status)
 	}
 }
 
 func TestDisabledRelaysOnly(t *testing.T) {
 	p := launch(t, nil, "--disabled", "--inbound", "127.0.0.1:0="+application(t), "--admin", "127.0.0.1:0")
-	if status, body := p.get(p.inbound, "/"); status != 200 || body != "" {
+	if status, body := p.get(p.Inbound, "/"); status != 200 || body != "" {
 		t.Errorf("%d %q; want an unchanged request", status, body)
 	}
-	if status, _ := p.get(p.admin, "/metrics"); status != 200 {
+	if status, _ := p.get(p.Admin, "/metrics"); status != 200 {
 		t.Errorf("metrics: %d", status)
 	}
-	p.signal(syscall.SIGTERM)
-	p.exit(0)
+	p.Signal(syscall.SIGTERM)
+	p.Exit(0)
 }
 
 // TestNetrameshEnvironment starts with the variables of a deployment of Netramesh, two of its ports the same.
@@ -329,7 +330,7 @@ func TestNetrameshEnvironment(t *testing.T) {
 		"JAEGER_AGENT_HOST=127.0.0.1"}, "--service-name", "svc")
 	for _, want := range []string{`compat="netramesh (implied by NETRA_`, "udp://127.0.0.1:6831",
 		`propagators="jaeger,tracecontext`, "transparent="} {
-		if !strings.Contains(p.log.String(), want) {
+		if !strings.Contains(p.Log.String(), want) {
 			t.Errorf("the start line lacks %s", want)
 		}
 	}
@@ -349,7 +350,7 @@ func TestLogReaderThatLeaves(t *testing.T) {
 	}
 	cmd := exec.Command(binary, "--service-name", "svc", "--inbound", "127.0.0.1:0="+application(t), "--admin", "off",
 		"--exporter", "none")
-	cmd.Env, cmd.Stderr = environment(), w
+	cmd.Env, cmd.Stderr = program.Environment(), w
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -363,14 +364,14 @@ func TestLogReaderThatLeaves(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.Close()
-	m := addresses.FindStringSubmatch(line)
+	m := regexp.MustCompile(`inbound="([0-9.:]+) `).FindStringSubmatch(line)
 	if m == nil {
 		t.Fatalf("start line %q", line)
 	}
 	if err := cmd.Process.Signal(syscall.SIGHUP); err != nil { // makes it log
 		t.Fatal(err)
 	}
-	k := hold(t, m[2])
+	k := hold(t, m[1])
 	for range 3 {
 		if status := k.ask(t); status != 200 {
 			t.Fatalf("status %d", status)
@@ -383,20 +384,8 @@ const maxIdleBytes = 13_000_000
 
 func TestIdleMemory(t *testing.T) {
 	p := beside(t, application(t), "--metrics", "127.0.0.1:0", "--zipkin-endpoint", "http://"+closedPort(t))
-	resident := regexp.MustCompile(`VmRSS:\s*(\d+) kB`)
-	p.await("its memory to settle below the promise", func() bool {
-		data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-		if err != nil {
-			t.Fatal(err)
-		}
-		m := resident.FindSubmatch(data)
-		if m == nil {
-			t.Fatalf("no VmRSS in\n%s", data)
-		}
-		kib, err := strconv.Atoi(string(m[1]))
-		if err != nil {
-			t.Fatal(err)
-		}
+	p.Await("its memory to settle below the promise", func() bool {
+		kib := p.Status("VmRSS")
 		t.Logf("%d KiB resident", kib)
 		return kib*1024 <= maxIdleBytes
 	})

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -10,6 +9,8 @@ import (
 	"regexp"
 	"testing"
 	"time"
+
+	program "github.com/spanwire/spanwire/internal/sidecar"
 )
 
 // readyWithin is what a start may take, from exec to the first answer of /readyz.
@@ -23,17 +24,17 @@ var started = regexp.MustCompile(`time=(\S+) level=INFO msg="spanwire started"`)
 func TestReadyWithin50ms(t *testing.T) {
 	best := time.Hour
 	for range 10 {
-		port := freePort(t)
-		var log lockedBuffer
+		port := program.FreePort(t)
+		var log program.Buffer
 		cmd := exec.Command(binary, "--service-name", "x", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:"+port, "--metrics", "off",
 			"--exporter", "none")
-		cmd.Env, cmd.Stderr = environment(), &log
+		cmd.Env, cmd.Stderr = program.Environment(), &log
 		began := time.Now()
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
 		var line []string
-		for line == nil && time.Since(began) < patience {
+		for line == nil && time.Since(began) < program.Patience {
 			time.Sleep(time.Millisecond)
 			line = started.FindStringSubmatch(log.String())
 		}
@@ -79,16 +80,4 @@ func runDelay(t *testing.T, pid int) (longest time.Duration) {
 		longest = max(longest, time.Duration(waited))
 	}
 	return longest
-}
-
-// freePort returns a port of the loopback address that nobody listens at.
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
 }

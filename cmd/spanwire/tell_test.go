@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	program "github.com/spanwire/spanwire/internal/sidecar"
 )
 
 // TestAccessLogHasEveryRequest has one request that is sampled by its own wish, one that is not, and one that is ignored.
@@ -16,16 +18,16 @@ func TestAccessLogHasEveryRequest(t *testing.T) {
 	endpoint, spans := collector(t)
 	file := filepath.Join(t.TempDir(), "access.log")
 	p := beside(t, application(t), "--sampler", "never", "--ignore-path", "/health", "--access-log", file, "--zipkin-endpoint", endpoint)
-	p.get(p.inbound, "/unsampled?token=secret")
-	p.get(p.inbound, "/health")
-	p.await("two lines", func() bool {
-		_, m := p.get(p.admin, "/metrics")
+	p.get(p.Inbound, "/unsampled?token=secret")
+	p.get(p.Inbound, "/health")
+	p.Await("two lines", func() bool {
+		_, m := p.get(p.Admin, "/metrics")
 		return strings.Contains(m, "spanwire_access_log_lines_total 2\n")
 	})
-	p.signal(syscall.SIGHUP)
-	p.get(p.inbound, "/last")
-	p.signal(syscall.SIGTERM)
-	p.exit(0)
+	p.Signal(syscall.SIGHUP)
+	p.get(p.Inbound, "/last")
+	p.Signal(syscall.SIGTERM)
+	p.Exit(0)
 	got, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -63,9 +65,9 @@ func TestSpansAreFlushedBesideAStuckAccessLog(t *testing.T) {
 	file := fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), write.Fd())
 	// Shorter than the second after which a batch is sent anyway.
 	p := beside(t, application(t), "--access-log", file, "--zipkin-endpoint", endpoint, "--drain-timeout", "900ms")
-	p.get(p.inbound, "/x")
-	p.signal(syscall.SIGTERM)
-	p.exit(0)
+	p.get(p.Inbound, "/x")
+	p.Signal(syscall.SIGTERM)
+	p.Exit(0)
 	if spans.Load() != 1 {
 		t.Errorf("%d spans, want 1", spans.Load())
 	}
@@ -85,16 +87,16 @@ func TestStatsdAsNetrameshHadIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	_ = d.SetReadDeadline(time.Now().Add(patience))
+	_ = d.SetReadDeadline(time.Now().Add(program.Patience))
 	p := launch(t, []string{"NETRA_STATSD_ENABLED=true", "NETRA_STATSD_ADDRESS=" + d.LocalAddr().String(), "NETRA_STATSD_PREFIX=shop"},
 		"--service-name", "svc", "--inbound", "127.0.0.1:0="+application(t), "--admin", "127.0.0.1:0")
-	p.get(p.inbound, "/x")
+	p.get(p.Inbound, "/x")
 	buf := make([]byte, 2048)
 	n, _, err := d.ReadFrom(buf)
 	if err != nil || string(buf[:n]) != "shop.inbound.200:1|c" {
 		t.Errorf("%v: %q", err, buf[:n])
 	}
-	if strings.Contains(p.log.String(), "level=WARN") {
-		t.Errorf("the log complains about statsd: %s", p.log.String())
+	if strings.Contains(p.Log.String(), "level=WARN") {
+		t.Errorf("the log complains about statsd: %s", p.Log.String())
 	}
 }

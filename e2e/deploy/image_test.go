@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -24,6 +23,7 @@ import (
 	"time"
 
 	"github.com/spanwire/spanwire/internal/need"
+	"github.com/spanwire/spanwire/internal/sidecar"
 )
 
 // patience bounds whatever a test waits for.
@@ -111,7 +111,7 @@ func TestImageRuns(t *testing.T) {
 		_, _ = fmt.Fprintf(w, "traced: %v", r.Header.Get("traceparent") != "")
 	}))
 	defer app.Close()
-	inbound, admin := freePort(t), freePort(t)
+	inbound, admin := "127.0.0.1:"+sidecar.FreePort(t), "127.0.0.1:"+sidecar.FreePort(t)
 	// The mounts end with the namespace, which ends with the process.
 	const script = `mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec chroot --userspec=1337:1337 "$0" /spanwire "$@"`
 	cmd := exec.Command(unshare, "--mount", "sh", "-c", script, root, "run", "--service-name", "x", "--exporter", "none",
@@ -152,16 +152,6 @@ func TestImageRuns(t *testing.T) {
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("the end: %v\n%s", err, log.String())
 	}
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // eventually waits until ready returns nil.

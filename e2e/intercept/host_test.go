@@ -5,14 +5,9 @@
 package intercept
 
 import (
-	"bytes"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -20,6 +15,8 @@ import (
 	"time"
 
 	"github.com/spanwire/spanwire/internal/need"
+	"github.com/spanwire/spanwire/internal/netns"
+	program "github.com/spanwire/spanwire/internal/sidecar"
 )
 
 // patience bounds whatever a test waits for.
@@ -49,37 +46,21 @@ type host struct {
 	app     *peer  // the application, with servers at ports 8080 and 8082, and at 127.0.0.1:8081
 }
 
-// isolated runs body in a network namespace of its own: it runs this very test of this binary again there.
+// isolated runs body in a network namespace of its own.
 func isolated(t *testing.T, backend string, body func(h *host)) {
 	t.Helper()
-	const variable = "SPANWIRE_TEST_NAMESPACE"
-	if os.Getenv(variable) == t.Name() {
-		body(newHost(t, backend))
-		return
-	}
-	need.Root(t)
-	for _, tool := range []string{"ip", "nft", "iptables", "ip6tables", "nsenter"} {
-		need.Tool(t, tool)
-	}
-	cmd := exec.Command("/proc/self/exe", "-test.run=^"+strings.ReplaceAll(t.Name(), "/", "$/^")+"$", "-test.v", "-test.timeout=3m")
-	cmd.Env = append(os.Environ(), variable+"="+t.Name())
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
-	out, err := cmd.CombinedOutput()
-	if err != nil || !bytes.Contains(out, []byte("--- PASS: "+t.Name())) {
-		t.Fatalf("in the namespace: %v\n%s", err, out)
-	}
+	netns.Isolated(t, 3*time.Minute, []string{"nft", "iptables", "ip6tables", "nsenter"}, func() { body(newHost(t, backend)) })
 }
 
 // newHost sets the namespace up.
 func newHost(t *testing.T, backend string) *host {
 	t.Helper()
-	h := &host{t: t, backend: backend, bin: publicCopy(t)}
-	h.run("ip", "link", "set", "lo", "up")
+	h := &host{t: t, backend: backend, bin: program.PublicCopy(t, program.Binary(t))}
 	h.out = startPeer(t, &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET})
 	pid := fmt.Sprint(h.out.pid)
 	h.run("ip", "link", "add", "host0", "type", "veth", "peer", "name", "out0", "netns", pid)
 	for _, a := range hostAddrs {
-		h.run("ip", address(a, "host0")...)
+		h.run("ip", netns.Address(a, "host0")...)
 	}
 	h.run("ip", "link", "set", "host0", "up")
 	there := func(args ...string) {
@@ -87,7 +68,7 @@ func newHost(t *testing.T, backend string) *host {
 	}
 	there("link", "set", "lo", "up")
 	for _, a := range append(outsideAddrs, excludedAddrs...) {
-		there(address(a, "out0")...)
+		there(netns.Address(a, "out0")...)
 	}
 	there("link", "set", "out0", "up")
 	for _, r := range strings.Split(excludedCIDRs, ",") {
@@ -105,45 +86,10 @@ func newHost(t *testing.T, backend string) *host {
 	return h
 }
 
-// publicCopy returns a copy of the binary that every user can run: the build's own directory may be its owner's alone.
-func publicCopy(t *testing.T) string {
-	t.Helper()
-	from := os.Getenv("SPANWIRE_BIN")
-	b, err := os.ReadFile(from)
-	if err != nil {
-		need.Missing(t, "SPANWIRE_BIN ("+err.Error()+")", "run make e2e, which builds it")
-	}
-	dir, err := os.MkdirTemp("", "spanwire-e2e")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	to := filepath.Join(dir, "spanwire")
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // other users are to run it
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(to, b, 0o755); err != nil { //nolint:gosec // the same
-		t.Fatal(err)
-	}
-	return to
-}
-
-// address returns the arguments of ip that give a to an interface; a v6 address is usable at once (nodad).
-func address(a, dev string) []string {
-	if strings.Contains(a, ":") {
-		return []string{"address", "add", a + "/64", "dev", dev, "nodad"}
-	}
-	return []string{"address", "add", a + "/24", "dev", dev}
-}
-
 // run runs a tool and returns what it wrote.
 func (h *host) run(name string, args ...string) string {
 	h.t.Helper()
-	out, err := exec.Command(need.Tool(h.t, name), args...).CombinedOutput()
-	if err != nil {
-		h.t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
-	}
-	return string(out)
+	return netns.Run(h.t, name, args...)
 }
 
 // intercept runs `spanwire intercept` with the test's back end and returns what it wrote, and its exit code.
@@ -170,62 +116,32 @@ func (h *host) must(args ...string) string {
 
 // sidecar is a running sidecar.
 type sidecar struct {
-	t   *testing.T
-	cmd *exec.Cmd
-	log bytes.Buffer
-	bin string
+	*program.Process
+	t *testing.T
 }
 
 // start starts a sidecar as its user and waits until it is ready.
 func (h *host) start(args ...string) *sidecar {
 	h.t.Helper()
-	s := &sidecar{t: h.t, bin: h.bin, cmd: exec.Command(h.bin, append([]string{"--service-name", "host"}, args...)...)}
+	cmd := exec.Command(h.bin, append([]string{"--service-name", "host"}, args...)...)
 	if !slices.Contains(args, "--exporter") {
-		s.cmd.Args = append(s.cmd.Args, "--exporter", "none")
+		cmd.Args = append(cmd.Args, "--exporter", "none")
 	}
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: sidecarUser, Gid: sidecarUser}}
-	s.cmd.Stderr = &s.log
-	if err := s.cmd.Start(); err != nil {
-		h.t.Fatal(err)
-	}
-	h.t.Cleanup(func() {
-		s.kill()
-		if h.t.Failed() {
-			h.t.Logf("the sidecar wrote:\n%s", s.log.String())
-		}
-	})
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: sidecarUser, Gid: sidecarUser}}
+	s := &sidecar{program.Start(h.t, cmd), h.t}
 	if out, err := exec.Command(h.bin, "wait", "--timeout", patience.String()).CombinedOutput(); err != nil {
 		h.t.Fatalf("%v: %s", err, out)
 	}
 	return s
 }
 
-// kill ends the sidecar with SIGKILL.
-func (s *sidecar) kill() {
-	_ = s.cmd.Process.Kill()
-	_ = s.cmd.Wait()
-}
-
 // sessions returns how many connections the sidecar has taken.
-func (s *sidecar) sessions() (n int) {
+func (s *sidecar) sessions() int {
 	s.t.Helper()
-	resp, err := http.Get("http://127.0.0.1:14957/metrics")
-	if err != nil {
-		s.t.Fatal(err)
+	if s.Scrape() == "" {
+		s.t.Fatal("no metrics")
 	}
-	defer func() { _ = resp.Body.Close() }()
-	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	for _, line := range strings.Split(string(b), "\n") {
-		if name, value, ok := strings.Cut(line, " "); ok && strings.HasPrefix(name, "spanwire_sessions_total{") {
-			var v int
-			_, _ = fmt.Sscan(value, &v)
-			n += v
-		}
-	}
-	return n
+	return int(s.Sum("spanwire_sessions_total"))
 }
 
 // eventually waits until cond holds, at most d.

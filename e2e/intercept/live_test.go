@@ -129,7 +129,7 @@ func failOpen(h *host) {
 	for range 2 {
 		s := h.start("--heartbeat")
 		becomes("traced")
-		s.kill()
+		s.Kill()
 		becomes("direct")
 	}
 	// A sidecar that ends in order lets connections find their way past before it stops to take them: none fails.
@@ -141,14 +141,12 @@ func failOpen(h *host) {
 	}
 	h.out.do("load %s", strings.Join(addrs, " "))
 	time.Sleep(200 * time.Millisecond)
-	_ = s.cmd.Process.Signal(syscall.SIGTERM)
+	s.Signal(syscall.SIGTERM)
 	h.eventually("new connections to go past the sidecar", patience, func() bool {
 		return h.app.do("ask %s", at(outsideAddrs[0], "9090")) == at(outsideAddrs[0], "9090")+" direct"
 	})
 	h.out.stopLoad()
-	if err := s.cmd.Wait(); err != nil {
-		h.t.Errorf("the sidecar ended with %v", err)
-	}
+	s.Exit(0)
 	all("direct")
 	h.must("remove")
 }
@@ -171,10 +169,10 @@ func checkFinds(h *host) {
 	h.finds("nothing listens at port 14956")
 	s := h.start("--listen", "0.0.0.0:14956")
 	h.finds("IPv6 is not covered: port 14956 is listened at on IPv4 only: start the sidecar with --listen :14956")
-	s.kill()
+	s.Kill()
 	s = h.start("--listen", "127.0.0.1:14956")
 	h.finds("not listened at on every address")
-	s.kill()
+	s.Kill()
 	h.start()
 	if out := h.must("check"); out != "all is well\n" {
 		h.t.Error(out)
@@ -212,7 +210,7 @@ func checkFindsHeartbeat(h *host) {
 	h.must("add", "--fail-open")
 	s := h.start()
 	h.finds("no heartbeat comes, so connections go past the sidecar")
-	s.kill()
+	s.Kill()
 	h.start("--heartbeat")
 	h.eventually("all to be well", 3*time.Second, func() bool { _, code := h.intercept("check"); return code == 0 })
 	h.must("remove")

@@ -14,7 +14,6 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -25,6 +24,7 @@ import (
 	"time"
 
 	"github.com/spanwire/spanwire/internal/need"
+	"github.com/spanwire/spanwire/internal/sidecar"
 )
 
 // patience bounds whatever a test waits for; the server is ready in seconds on an idle machine.
@@ -47,7 +47,7 @@ func startCluster(t *testing.T) *cluster {
 	c := &cluster{t: t, bin: bin, dir: t.TempDir()}
 	c.write("tokens.csv", "token,admin,admin,system:masters\n")
 	c.write("sa.key", serviceAccountKey(t))
-	client, peer, api, manager := freePort(t), freePort(t), freePort(t), freePort(t)
+	client, peer, api, manager := sidecar.FreePort(t), sidecar.FreePort(t), sidecar.FreePort(t), sidecar.FreePort(t)
 	url := func(port string) string { return "http://127.0.0.1:" + port }
 	c.start("etcd", "--data-dir", c.path("data"), "--unsafe-no-fsync", "--listen-client-urls", url(client), "--advertise-client-urls", url(client),
 		"--listen-peer-urls", url(peer), "--initial-advertise-peer-urls", url(peer), "--initial-cluster", "default="+url(peer))
@@ -94,17 +94,6 @@ func serviceAccountKey(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}))
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
 }
 
 func (c *cluster) path(name string) string { return filepath.Join(c.dir, name) }

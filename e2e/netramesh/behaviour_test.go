@@ -14,8 +14,8 @@ func TestOperationNames(t *testing.T) {
 	a := newAgent(t)
 	app, _ := answering(t, ok)
 	s := beside(t, a, app, app)
-	get(t, s.inbound, "/items/7?page=2")
-	get(t, s.outbound, "/items/7?page=2", "Host: shop.test:8080")
+	get(t, s.Inbound, "/items/7?page=2")
+	get(t, s.Outbound, "/items/7?page=2", "Host: shop.test:8080")
 	all := a.spans(2)
 	find(t, all, "server", "/items/7")
 	find(t, all, "client", "shop.test:8080/items/7")
@@ -60,7 +60,7 @@ func TestContextHeader(t *testing.T) {
 			if c.sent != "" {
 				header = append(header, "Uber-Trace-Id: "+c.sent)
 			}
-			get(t, s.inbound, "/", header...)
+			get(t, s.Inbound, "/", header...)
 			got := contextOf(t, next(t, heads))
 			if c.trace != "" && got.trace != c.trace || got.parent != c.parent || got.flags != c.flag {
 				t.Errorf("towards the application: %+v", got)
@@ -81,11 +81,11 @@ func TestDebugID(t *testing.T) {
 	app, heads := answering(t, ok)
 	a := newAgent(t)
 	s := beside(t, a, app, "", "JAEGER_SAMPLER_TYPE=const", "JAEGER_SAMPLER_PARAM=0")
-	get(t, s.inbound, "/")
+	get(t, s.Inbound, "/")
 	if got := contextOf(t, next(t, heads)); got.flags != "0" {
 		t.Fatalf("sampled: %+v", got)
 	}
-	get(t, s.inbound, "/", "jaeger-debug-id: look-here")
+	get(t, s.Inbound, "/", "jaeger-debug-id: look-here")
 	head := next(t, heads)
 	if got := contextOf(t, head); got.flags != "3" {
 		t.Errorf("not forced: %+v", got)
@@ -101,7 +101,7 @@ func TestDebugID(t *testing.T) {
 func TestBaggagePassesThrough(t *testing.T) {
 	app, heads := answering(t, ok)
 	s := beside(t, nil, app, app)
-	for _, addr := range []string{s.inbound, s.outbound} {
+	for _, addr := range []string{s.Inbound, s.Outbound} {
 		get(t, addr, "/", "uberctx-user: ann%20b", "UBERCTX-Cart: 7", "jaeger-baggage: k=v")
 		head := next(t, heads)
 		for _, line := range []string{"uberctx-user: ann%20b\r\n", "UBERCTX-Cart: 7\r\n", "jaeger-baggage: k=v\r\n"} {
@@ -118,19 +118,19 @@ func TestInjectionAndJoining(t *testing.T) {
 	upstream, out := answering(t, ok)
 	app, in := answering(t, ok)
 	s := beside(t, a, app, upstream)
-	get(t, s.inbound, "/in", "uber-trace-id: 1:2:0:1", "X-Request-Id: r1")
+	get(t, s.Inbound, "/in", "uber-trace-id: 1:2:0:1", "X-Request-Id: r1")
 	server := contextOf(t, next(t, in))
 	if server.trace != "1" || server.parent != "2" {
 		t.Fatalf("the application sees %+v", server)
 	}
 	// By the id alone.
-	get(t, s.outbound, "/by-id", "X-Request-Id: r1")
+	get(t, s.Outbound, "/by-id", "X-Request-Id: r1")
 	byID := contextOf(t, next(t, out))
 	// By the header that the application passed on, whatever the id says.
-	get(t, s.outbound, "/by-header", "X-Request-Id: r1", "uber-trace-id: a:b:0:1")
+	get(t, s.Outbound, "/by-header", "X-Request-Id: r1", "uber-trace-id: a:b:0:1")
 	byHeader := contextOf(t, next(t, out))
 	// By neither.
-	get(t, s.outbound, "/alone", "X-Request-Id: r2")
+	get(t, s.Outbound, "/alone", "X-Request-Id: r2")
 	alone := contextOf(t, next(t, out))
 	if byID.trace != "1" || byID.parent != server.span || byHeader.trace != "a" || byHeader.parent != "b" || alone.parent != "" {
 		t.Errorf("by id %+v, by header %+v, alone %+v", byID, byHeader, alone)
@@ -157,11 +157,11 @@ func TestTags(t *testing.T) {
 		return ok
 	})
 	s := beside(t, a, app, app)
-	client := dial(t, s.inbound)
+	client := dial(t, s.Inbound)
 	client.send("POST /created?a=b HTTP/1.1\r\nHost: shop.test\r\nUser-Agent: probe/1\r\nX-Request-Id: r1\r\nContent-Length: 0\r\n\r\n")
 	client.response("POST").Body.Close()
-	get(t, s.outbound, "/broken", "X-Request-Id: r2")
-	get(t, s.inbound, "/missing", "X-Request-Id: r3")
+	get(t, s.Outbound, "/broken", "X-Request-Id: r2")
+	get(t, s.Inbound, "/missing", "X-Request-Id: r3")
 	all := a.spans(3)
 	check := func(span tracing, want map[string]any) {
 		t.Helper()
@@ -192,7 +192,7 @@ func TestUnknownSizes(t *testing.T) {
 	a := newAgent(t)
 	app := newService(t)
 	s := beside(t, a, app.addr(), "")
-	client := dial(t, s.inbound)
+	client := dial(t, s.Inbound)
 	client.send("POST /half HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf")
 	server := app.accept()
 	server.head()
@@ -212,7 +212,7 @@ func TestUnknownSizes(t *testing.T) {
 func TestTimeoutTag(t *testing.T) {
 	a := newAgent(t)
 	s := beside(t, a, "", silent(t), "SPANWIRE_DIAL_TIMEOUT=50ms")
-	c := dial(t, s.outbound)
+	c := dial(t, s.Outbound)
 	c.send("GET /late HTTP/1.1\r\nHost: a\r\n\r\n")
 	c.wantReset()
 	span := a.one()
@@ -240,7 +240,7 @@ func silent(t *testing.T) string {
 func TestOtherTrafficIsRelayed(t *testing.T) {
 	app := newService(t)
 	s := beside(t, nil, app.addr(), "")
-	client := dial(t, s.inbound)
+	client := dial(t, s.Inbound)
 	server := app.accept()
 	server.send("220 ready\r\n")
 	if got := client.read(11); got != "220 ready\r\n" {
@@ -266,14 +266,14 @@ func TestMixedFleetIsOneTrace(t *testing.T) {
 		// Netramesh before: its client span's context comes in, with the request id that its application passed on.
 		wire := fmt.Sprintf("%s:%s:%s:%s", caller.trace, caller.span, max(caller.parent, "0"), caller.flags)
 		id := "req-" + caller.trace
-		get(t, s.inbound, "/in", "Uber-Trace-Id: "+wire, "X-Request-Id: "+id, "X-Source: netra")
+		get(t, s.Inbound, "/in", "Uber-Trace-Id: "+wire, "X-Request-Id: "+id, "X-Source: netra")
 		head := next(t, in)
 		server := contextOf(t, head)
 		if got := value(t, head, "X-Source"); got != "netra" {
 			t.Errorf("X-Source %q", got)
 		}
 		// The application passes on the id alone, as Netramesh asks of it.
-		get(t, s.outbound, "/out", "X-Request-Id: "+id)
+		get(t, s.Outbound, "/out", "X-Request-Id: "+id)
 		head = next(t, out)
 		client := contextOf(t, head)
 		// Netramesh behind: jaeger-client-go splits at the colons and takes each as hex (SpanContextFromString); a trace id of at most 16

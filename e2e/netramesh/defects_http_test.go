@@ -20,7 +20,7 @@ func TestDefect01EightKeepAliveClientsRun(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range clients {
 		wg.Go(func() {
-			in, out := dial(t, s.inbound), dial(t, s.outbound)
+			in, out := dial(t, s.Inbound), dial(t, s.Outbound)
 			for j := range batches {
 				var requests strings.Builder
 				for k := range batch {
@@ -42,7 +42,7 @@ func TestDefect01EightKeepAliveClientsRun(t *testing.T) {
 	}
 	wg.Wait()
 	for _, side := range []string{"inbound", "outbound"} {
-		s.awaitMetric(`spanwire_requests_total{side="`+side+`",status_class="2xx"}`, clients*batches*batch)
+		s.AwaitMetric(`spanwire_requests_total{side="`+side+`",status_class="2xx"}`, clients*batches*batch)
 	}
 }
 
@@ -60,7 +60,7 @@ func TestDefect02PipelinedRequestsHaveASpanEach(t *testing.T) {
 	a := newAgent(t)
 	app := newService(t)
 	s := beside(t, a, app.addr(), "", "NETRA_HTTP_TRACING_IGNORED_PATHS=/health")
-	client := dial(t, s.inbound)
+	client := dial(t, s.Inbound)
 	paths := []string{"/a", "/health", "/b", "/c"}
 	for _, p := range paths {
 		client.send("GET " + p + " HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -91,9 +91,9 @@ func TestDefect03JoinedRequestBearsOneContext(t *testing.T) {
 	a := newAgent(t)
 	app, heads := answering(t, ok)
 	s := beside(t, a, app, app)
-	get(t, s.inbound, "/in", "X-Request-Id: r")
+	get(t, s.Inbound, "/in", "X-Request-Id: r")
 	forwarded := value(t, next(t, heads), "uber-trace-id")
-	get(t, s.outbound, "/out", "X-Request-Id: r", "uber-trace-id: "+forwarded)
+	get(t, s.Outbound, "/out", "X-Request-Id: r", "uber-trace-id: "+forwarded)
 	sent := contextOf(t, next(t, heads)) // fails unless there is one line
 	client := find(t, a.spans(2), "client", "shop.test/out")
 	if fmt.Sprintf("%x", client.ID) != sent.span {
@@ -111,7 +111,7 @@ func TestDefect04UpstreamFailuresAreSpans(t *testing.T) {
 			a := newAgent(t)
 			app := newService(t)
 			s := beside(t, a, app.addr(), "")
-			client := dial(t, s.inbound)
+			client := dial(t, s.Inbound)
 			client.send("GET /x HTTP/1.1\r\nHost: a\r\n\r\n")
 			server := app.accept()
 			server.head()
@@ -122,7 +122,7 @@ func TestDefect04UpstreamFailuresAreSpans(t *testing.T) {
 	t.Run("connection_refused", func(t *testing.T) {
 		a := newAgent(t)
 		s := beside(t, a, refusing(t), "")
-		client := dial(t, s.inbound)
+		client := dial(t, s.Inbound)
 		client.send("GET /x HTTP/1.1\r\nHost: a\r\n\r\n")
 		wantFailure(t, a.one(), "connection_refused")
 	})
@@ -140,7 +140,7 @@ func TestDefect05InterimResponsesEndNoSpan(t *testing.T) {
 	a := newAgent(t)
 	app := newService(t)
 	s := beside(t, a, app.addr(), "")
-	client := dial(t, s.inbound)
+	client := dial(t, s.Inbound)
 	client.send("POST /x HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n")
 	server := app.accept()
 	server.head()
@@ -164,7 +164,7 @@ func TestDefect06HeadHasNoBody(t *testing.T) {
 	a := newAgent(t)
 	app := newService(t)
 	s := beside(t, a, app.addr(), "")
-	client := dial(t, s.inbound)
+	client := dial(t, s.Inbound)
 	var server *conn
 	for i, method := range []string{"HEAD", "GET", "HEAD"} {
 		client.send(method + " /" + method + " HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -190,7 +190,7 @@ func TestDefect06HeadHasNoBody(t *testing.T) {
 func TestDefect07ServerSentEventsLeaveAtOnce(t *testing.T) {
 	app := newService(t)
 	s := beside(t, nil, app.addr(), "")
-	client := dial(t, s.inbound)
+	client := dial(t, s.Inbound)
 	client.send("GET /events HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n")
 	server := app.accept()
 	server.head()
@@ -213,7 +213,7 @@ func TestDefect08UpgradesInATokenList(t *testing.T) {
 	a := newAgent(t)
 	app := newService(t)
 	s := beside(t, a, app.addr(), "")
-	client := dial(t, s.inbound)
+	client := dial(t, s.Inbound)
 	client.send("GET /ws HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\n")
 	server := app.accept()
 	contextOf(t, server.head())
@@ -238,7 +238,7 @@ func TestDefect09HTTP2PrefaceIsUntouched(t *testing.T) {
 	app := newService(t)
 	_, port, _ := strings.Cut(app.addr(), ":")
 	s := beside(t, nil, app.addr(), "", "NETRA_HTTP_PORTS="+port)
-	client := dial(t, s.inbound)
+	client := dial(t, s.Inbound)
 	bytes := "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + "\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00d"
 	client.send(bytes)
 	server := app.accept()
@@ -247,7 +247,7 @@ func TestDefect09HTTP2PrefaceIsUntouched(t *testing.T) {
 	}
 	server.send("\x00\x00\x00\x04\x01\x00\x00\x00\x00")
 	client.read(9)
-	s.awaitMetric(`spanwire_opaque_total{reason="http2"}`, 1)
+	s.AwaitMetric(`spanwire_opaque_total{reason="http2"}`, 1)
 }
 
 // Undone: the parser asks for more until it has seen a line feed, and no timer lets go what is held.
@@ -256,7 +256,7 @@ func TestDefect10BytesWithoutLineFeedAreNotHeld(t *testing.T) {
 	_, port, _ := strings.Cut(app.addr(), ":")
 	s := beside(t, nil, app.addr(), "", "NETRA_HTTP_PORTS="+port)
 	for name, bytes := range map[string]string{"TLS": "\x16\x03\x01\x00\x05\x01\x00\x00\x01\x03", "binary": "\x00\xff\x01", "text": "get key"} {
-		client := dial(t, s.inbound)
+		client := dial(t, s.Inbound)
 		client.send(bytes)
 		server := app.accept()
 		if got := server.read(len(bytes)); got != bytes { // while the client keeps its end open
@@ -272,7 +272,7 @@ func TestDefect11HalfCloseCrosses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			app := newService(t)
 			s := beside(t, nil, app.addr(), "")
-			client := dial(t, s.inbound)
+			client := dial(t, s.Inbound)
 			client.send(request)
 			if err := client.CloseWrite(); err != nil {
 				t.Fatal(err)
@@ -302,7 +302,7 @@ func TestDefect12RequestsAreNotReserialised(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			app := newService(t)
 			s := beside(t, nil, "", app.addr())
-			client := dial(t, s.outbound)
+			client := dial(t, s.Outbound)
 			client.send(head)
 			got := app.accept().head()
 			if withoutOurs(got) != head {

@@ -21,13 +21,13 @@ func TestRowJaegerAgent(t *testing.T) {
 	t.Run("host and port", func(t *testing.T) {
 		a := newAgent(t)
 		s := beside(t, a, app, "")
-		get(t, s.inbound, "/")
+		get(t, s.Inbound, "/")
 		a.one()
 	})
 	t.Run("port alone", func(t *testing.T) {
 		a := newAgent(t)
 		s := beside(t, nil, app, "", fmt.Sprintf("JAEGER_AGENT_PORT=%d", a.port()))
-		get(t, s.inbound, "/")
+		get(t, s.Inbound, "/")
 		a.one()
 	})
 	t.Run("host alone", func(t *testing.T) {
@@ -65,7 +65,7 @@ func TestRowJaegerEndpoint(t *testing.T) {
 	endpoint, batches, logins := collector(t)
 	// The endpoint goes before the agent, as there.
 	s := beside(t, newAgent(t), app, "", "JAEGER_ENDPOINT="+endpoint, "JAEGER_USER=ann", "JAEGER_PASSWORD=secret")
-	get(t, s.inbound, "/shop")
+	get(t, s.Inbound, "/shop")
 	select {
 	case b := <-batches:
 		if all := spansOf(b); len(all) != 1 || all[0].Op != "/shop" || all[0].Service != "x" {
@@ -77,7 +77,7 @@ func TestRowJaegerEndpoint(t *testing.T) {
 	if login := <-logins; login != "ann:secret" {
 		t.Errorf("login %q", login)
 	}
-	if _, config := get(t, s.admin, "/config"); strings.Contains(config+s.log.String(), "secret") {
+	if _, config := get(t, s.Admin, "/config"); strings.Contains(config+s.Log.String(), "secret") {
 		t.Error("the password is shown")
 	}
 	refusesToStart(t, []string{"JAEGER_ENDPOINT=collector:14268"}, "JAEGER_ENDPOINT", `"collector:14268"`)
@@ -87,7 +87,7 @@ func TestRowJaegerTags(t *testing.T) {
 	a := newAgent(t)
 	app, _ := answering(t, ok)
 	s := beside(t, a, app, "", "JAEGER_TAGS=dc=ams, zone=${ZONE:none}, rack=${RACK:r0}", "ZONE=b")
-	get(t, s.inbound, "/")
+	get(t, s.Inbound, "/")
 	p := a.one().Process
 	for k, want := range map[string]string{"dc": "ams", "zone": "b", "rack": "r0"} {
 		if p[k] != want {
@@ -101,7 +101,7 @@ func TestRowJaegerDisabled(t *testing.T) {
 	app, heads := answering(t, ok)
 	for value, disabled := range map[string]bool{"true": true, "1": true, "false": false} {
 		s := beside(t, nil, app, "", "JAEGER_DISABLED="+value)
-		get(t, s.inbound, "/")
+		get(t, s.Inbound, "/")
 		if none := len(values(next(t, heads), "uber-trace-id")) == 0; none != disabled {
 			t.Errorf("%s: disabled %v", value, none)
 		}
@@ -128,7 +128,7 @@ func TestRowJaegerSampler(t *testing.T) {
 	} {
 		t.Run(c.kind+" "+c.param, func(t *testing.T) {
 			s := beside(t, nil, app, "", "JAEGER_SAMPLER_TYPE="+c.kind, "JAEGER_SAMPLER_PARAM="+c.param)
-			conn := dial(t, s.inbound)
+			conn := dial(t, s.Inbound)
 			sampled := 0
 			for range c.requests {
 				conn.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -153,25 +153,25 @@ func TestRowJaegerReporter(t *testing.T) {
 	t.Run("flush interval", func(t *testing.T) {
 		a := newAgent(t)
 		s := beside(t, a, app, "", "JAEGER_REPORTER_FLUSH_INTERVAL=10m")
-		get(t, s.inbound, "/")
-		s.awaitMetric("spanwire_spans_recorded_total", 1)
+		get(t, s.Inbound, "/")
+		s.AwaitMetric("spanwire_spans_recorded_total", 1)
 		// Within ten minutes nothing is sent; the end flushes.
 		if n := a.count(); n != 0 {
 			t.Errorf("%d spans before they are due", n)
 		}
-		s.stop()
+		s.Stop()
 		a.one()
 	})
 	t.Run("queue size", func(t *testing.T) {
 		endpoint := "http://" + refusing(t) + "/api/traces"
 		s := beside(t, nil, app, "", "JAEGER_ENDPOINT="+endpoint, "JAEGER_REPORTER_MAX_QUEUE_SIZE=10",
 			"JAEGER_REPORTER_FLUSH_INTERVAL=1ms", "SPANWIRE_DRAIN_TIMEOUT=100ms")
-		c := dial(t, s.inbound)
+		c := dial(t, s.Inbound)
 		for range 100 {
 			c.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
 			c.read(len(ok))
 		}
-		s.awaitMetric(`spanwire_spans_dropped_total{exporter="jaeger",reason="queue_full"}`, 90)
+		s.AwaitMetric(`spanwire_spans_dropped_total{exporter="jaeger",reason="queue_full"}`, 90)
 	})
 	refusesToStart(t, []string{"JAEGER_REPORTER_FLUSH_INTERVAL=1"}, "JAEGER_REPORTER_FLUSH_INTERVAL", `"1"`)
 	refusesToStart(t, []string{"JAEGER_REPORTER_MAX_QUEUE_SIZE=many"}, "JAEGER_REPORTER_MAX_QUEUE_SIZE", `"many"`)
@@ -196,19 +196,19 @@ func TestRowJaegerRemoteSampler(t *testing.T) {
 			}))
 			t.Cleanup(manager.Close)
 			s := beside(t, nil, app, "", append(env, "JAEGER_SAMPLER_MANAGER_HOST_PORT="+manager.Listener.Addr().String())...)
-			t.Cleanup(func() { _ = s.cmd.Process.Kill() }) // before the manager waits for its clients
+			t.Cleanup(func() { _ = s.Cmd.Process.Kill() }) // before the manager waits for its clients
 			if got := <-asked; got != "/sampling?service=x" {
 				t.Errorf("asked for %s", got)
 			}
 			flags := func() string {
-				get(t, s.inbound, "/")
+				get(t, s.Inbound, "/")
 				return contextOf(t, next(t, heads)).flags
 			}
 			if got := flags(); got != "0" {
 				t.Errorf("flags %s before the manager answers", got)
 			}
 			answer <- `{"strategyType":"PROBABILISTIC","probabilisticSampling":{"samplingRate":1}}`
-			s.await("the answer to count", func() bool { return flags() == "1" })
+			s.Await("the answer to count", func() bool { return flags() == "1" })
 		})
 	}
 }

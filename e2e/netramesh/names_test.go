@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	program "github.com/spanwire/spanwire/internal/sidecar"
 )
 
 // The tests of this file are the rows of the table "Names that keep working" in docs/netramesh.md, in its order. Those of routing,
@@ -30,7 +32,7 @@ func TestRowServiceName(t *testing.T) {
 			app, _ := answering(t, ok)
 			env := append(a.env(), "NETRA_PPROF_PORT=0", "SPANWIRE_INBOUND=127.0.0.1:0="+app)
 			s := start(t, command(append(env, c.env...), c.args...))
-			get(t, s.inbound, "/")
+			get(t, s.Inbound, "/")
 			if got := a.one().Service; got != c.want {
 				t.Errorf("service %q, want %q", got, c.want)
 			}
@@ -49,10 +51,10 @@ func TestRowLoggerLevel(t *testing.T) {
 	for value, shown := range map[string]string{"debug": "debug", "info": "info", "warning": "warn", "warn": "warn", "error": "error",
 		"fatal": "error"} {
 		t.Run(value, func(t *testing.T) {
-			port := freePort(t)
+			port := program.FreePort(t)
 			cmd := command([]string{"NETRA_LOGGER_LEVEL=" + value, "NETRA_PORT=0", "NETRA_PPROF_PORT=" + port, "NETRA_PROMETHEUS_PORT=0"},
 				"--service-name", "x")
-			var log lockedBuffer
+			var log program.Buffer
 			cmd.Stderr = &log
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
@@ -87,12 +89,10 @@ func awaitListener(t *testing.T, addr string) {
 
 func TestRowPorts(t *testing.T) {
 	t.Run("moved", func(t *testing.T) {
-		netra, pprof, metrics := freePort(t), freePort(t), freePort(t)
+		netra, pprof, metrics := program.FreePort(t), program.FreePort(t), program.FreePort(t)
 		s := launch(t, "NETRA_PORT="+netra, "NETRA_PPROF_PORT="+pprof, "NETRA_PROMETHEUS_PORT="+metrics)
-		if s.transparent != "[::]:"+netra || s.admin != "127.0.0.1:"+pprof || s.metrics != "[::]:"+metrics {
-			t.Errorf("listeners at %s, %s, %s", s.transparent, s.admin, s.metrics)
-		}
-		if status, body := get(t, s.admin, "/debug/pprof/"); status != 200 || !strings.Contains(body, "goroutine") {
+		s.logged("transparent=[::]:" + netra + " admin=127.0.0.1:" + pprof + " metrics=[::]:" + metrics)
+		if status, body := get(t, s.Admin, "/debug/pprof/"); status != 200 || !strings.Contains(body, "goroutine") {
 			t.Errorf("profiles: %d %s", status, body)
 		}
 		for _, path := range []string{"/metrics", "/", "/whatever"} {
@@ -102,7 +102,7 @@ func TestRowPorts(t *testing.T) {
 		}
 	})
 	t.Run("profiles and metrics at one port", func(t *testing.T) {
-		port := freePort(t)
+		port := program.FreePort(t)
 		s := launch(t, "NETRA_PORT=0", "NETRA_PPROF_PORT="+port, "NETRA_PROMETHEUS_PORT="+port)
 		if status, body := get(t, "127.0.0.1:"+port, "/metrics"); status != 200 || !strings.Contains(body, "spanwire_build_info") {
 			t.Errorf("metrics: %d", status)
@@ -117,7 +117,7 @@ func TestRowPorts(t *testing.T) {
 		s.logged("metrics=")
 	})
 	t.Run("the port of the relay taken twice", func(t *testing.T) {
-		port := freePort(t)
+		port := program.FreePort(t)
 		cmd := command([]string{"NETRA_PORT=" + port, "NETRA_PROMETHEUS_PORT=" + port}, "--service-name", "x")
 		out, _ := cmd.CombinedOutput()
 		if code := cmd.ProcessState.ExitCode(); code != 2 || !strings.Contains(string(out), port) {
@@ -128,11 +128,11 @@ func TestRowPorts(t *testing.T) {
 		s := launch(t, "NETRA_PORT=tcp://10.0.0.1:14956", "SPANWIRE_LISTEN=127.0.0.1:0", "NETRA_PPROF_PORT=0",
 			"NETRA_PROMETHEUS_PORT=tcp://10.0.0.1:9090", "SPANWIRE_METRICS=off", "JAEGER_AGENT_PORT=udp://10.0.0.1:6831")
 		for _, name := range []string{"NETRA_PORT", "JAEGER_AGENT_PORT"} {
-			if n := strings.Count(s.log.String(), name+" "); n > 1 {
+			if n := strings.Count(s.Log.String(), name+" "); n > 1 {
 				t.Errorf("%d lines about %s", n, name)
 			}
 		}
-		if n := strings.Count(s.log.String(), "is a Kubernetes service link, ignored"); n == 0 {
+		if n := strings.Count(s.Log.String(), "is a Kubernetes service link, ignored"); n == 0 {
 			t.Error("no line about service links")
 		}
 	})
@@ -159,11 +159,11 @@ func TestRowTracingContext(t *testing.T) {
 			app, _ := answering(t, ok)
 			s := beside(t, a, app, app, "NETRA_TRACING_CONTEXT_EXPIRATION_MILLISECONDS="+c.ms,
 				"NETRA_TRACING_CONTEXT_CLEANUP_INTERVAL=1000", "NETRA_ROUTING_CONTEXT_CLEANUP_INTERVAL=1000")
-			get(t, s.inbound, "/in", "X-Request-Id: r")
+			get(t, s.Inbound, "/in", "X-Request-Id: r")
 			for end := time.Now().Add(20 * time.Millisecond); time.Now().Before(end); { // the lifetime is real time
 				time.Sleep(time.Millisecond)
 			}
-			get(t, s.outbound, "/out", "X-Request-Id: r")
+			get(t, s.Outbound, "/out", "X-Request-Id: r")
 			all := a.spans(2)
 			in, out := find(t, all, "server", "/in"), find(t, all, "client", "shop.test/out")
 			if joined := out.Parent == in.ID && out.Trace == in.Trace; joined != c.joined {
@@ -189,14 +189,14 @@ func TestRowHTTPPorts(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			a := newAgent(t)
 			s := beside(t, a, app, app, "NETRA_HTTP_PORTS="+c.ports)
-			for i, addr := range []string{s.inbound, s.outbound} {
+			for i, addr := range []string{s.Inbound, s.Outbound} {
 				get(t, addr, "/")
 				if traced := len(values(next(t, heads), "uber-trace-id")) == 1; traced != c.traced {
 					t.Errorf("listener %d: traced %v, want %v", i, traced, c.traced)
 				}
 			}
 			if !c.traced {
-				s.awaitMetric(`spanwire_opaque_total{reason="port"}`, 2)
+				s.AwaitMetric(`spanwire_opaque_total{reason="port"}`, 2)
 			} else {
 				a.spans(2)
 			}
@@ -213,7 +213,7 @@ func TestRowRequestIDHeader(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			a := newAgent(t)
 			s := beside(t, a, app, app, variable)
-			for _, addr := range []string{s.inbound, s.outbound} {
+			for _, addr := range []string{s.Inbound, s.Outbound} {
 				get(t, addr, "/")
 				made := value(t, next(t, heads), name)
 				if !uuid4.MatchString(made) {
@@ -244,15 +244,15 @@ func TestRowXSource(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := beside(t, nil, app, app, c.env...)
-			get(t, s.outbound, "/")
+			get(t, s.Outbound, "/")
 			if got := value(t, next(t, heads), c.name); got != c.value {
 				t.Errorf("set to %q", got)
 			}
-			get(t, s.outbound, "/", c.name+": theirs", strings.ToLower(c.name)+": theirs too")
+			get(t, s.Outbound, "/", c.name+": theirs", strings.ToLower(c.name)+": theirs too")
 			if got := value(t, next(t, heads), c.name); got != c.value {
 				t.Errorf("replaced by %q", got)
 			}
-			get(t, s.inbound, "/", c.name+": theirs")
+			get(t, s.Inbound, "/", c.name+": theirs")
 			if got := value(t, next(t, heads), c.name); got != "theirs" {
 				t.Errorf("inbound: %q", got)
 			}
@@ -265,7 +265,7 @@ func TestRowIgnoredPaths(t *testing.T) {
 	app, heads := answering(t, ok)
 	s := beside(t, a, app, "", "NETRA_HTTP_TRACING_IGNORED_PATHS=/health, /ping")
 	for _, path := range []string{"/health", "/ping?x=1", "/healthy", "/health/deep", "/last"} {
-		get(t, s.inbound, path)
+		get(t, s.Inbound, path)
 		value(t, next(t, heads), "x-request-id") // it is made all the same
 	}
 	var ops []string
@@ -289,7 +289,7 @@ func TestRowPathFolding(t *testing.T) {
 			a := newAgent(t)
 			app, _ := answering(t, ok)
 			s := beside(t, a, app, "", "NETRA_HTTP_TRACING_FOLD_PATHS="+c.list)
-			get(t, s.inbound, c.path)
+			get(t, s.Inbound, c.path)
 			if got := a.one(); got.Op != c.op || got.Tags["http.path"] != c.path {
 				t.Errorf("operation %q with path %q, want %q", got.Op, got.Tags["http.path"], c.op)
 			}
@@ -302,7 +302,7 @@ func TestRowTagMaps(t *testing.T) {
 	a := newAgent(t)
 	app, _ := answering(t, ok)
 	s := beside(t, a, app, "", "HTTP_HEADER_TAG_MAP=x-user:user,X-Shop:shop.id", "HTTP_COOKIE_TAG_MAP=sid:session,lang:lang")
-	get(t, s.inbound, "/", "X-User: ann", "x-shop: 7", "Cookie: a=b; lang=de; sid=s1")
+	get(t, s.Inbound, "/", "X-User: ann", "x-shop: 7", "Cookie: a=b; lang=de; sid=s1")
 	span := a.one()
 	for tag, want := range map[string]string{"user": "ann", "shop.id": "7", "session": "s1", "lang": "de"} {
 		if span.Tags[tag] != want {
@@ -317,7 +317,7 @@ func TestRowTagMaps(t *testing.T) {
 func TestOwnVariableBeatsItsTwin(t *testing.T) {
 	app, heads := answering(t, ok)
 	s := beside(t, nil, app, "", "NETRA_HTTP_REQUEST_ID_HEADER_NAME=X-Theirs", "SPANWIRE_REQUEST_ID_HEADER=X-Ours")
-	get(t, s.inbound, "/")
+	get(t, s.Inbound, "/")
 	head := next(t, heads)
 	if len(values(head, "X-Ours")) != 1 || len(values(head, "X-Theirs")) != 0 {
 		t.Errorf("head:\n%s", head)
@@ -340,7 +340,7 @@ func TestCompatIsImpliedAndSaid(t *testing.T) {
 	} {
 		s := launch(t, "SPANWIRE_INBOUND=127.0.0.1:0="+app, "SPANWIRE_ADMIN=127.0.0.1:0", c.env)
 		s.logged(c.want...)
-		if c.not != "" && strings.Contains(s.log.String(), c.not) {
+		if c.not != "" && strings.Contains(s.Log.String(), c.not) {
 			t.Errorf("%s: the log has %s", c.env, c.not)
 		}
 	}
@@ -351,7 +351,7 @@ func TestUnknownVariableIsSaid(t *testing.T) {
 	s := beside(t, nil, "127.0.0.1:9", "", "NETRA_HTTP_PORT=80", "NETRA_SIDECAR_PORT=14956", "NETRA_INBOUND_PROBABILITY=1")
 	s.logged("NETRA_HTTP_PORT is no variable of Netramesh, ignored")
 	for _, name := range []string{"NETRA_SIDECAR_PORT", "NETRA_INBOUND_PROBABILITY"} {
-		if strings.Contains(s.log.String(), name+" is no variable") {
+		if strings.Contains(s.Log.String(), name+" is no variable") {
 			t.Errorf("%s is one", name)
 		}
 	}

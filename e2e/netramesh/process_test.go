@@ -4,27 +4,22 @@
 package netramesh
 
 import (
-	"bytes"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"regexp"
-	"strconv"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
+
+	program "github.com/spanwire/spanwire/internal/sidecar"
 )
 
 // patience bounds every wait in these tests; nothing takes nearly as long.
-const patience = 20 * time.Second
+const patience = program.Patience
 
-// binary is the program under test, built once.
+// binary is the program under test: the one that is given, or one that is built once.
 var binary string
 
 func TestMain(m *testing.M) { os.Exit(withBinary(m)) }
@@ -33,8 +28,7 @@ func withBinary(m *testing.M) int {
 	if os.Getenv(roleVariable) == callerRole {
 		return beCaller()
 	}
-	// A test that runs again in a namespace has its program already.
-	if binary = os.Getenv(binaryVariable); binary != "" {
+	if binary = os.Getenv(program.BinaryVariable); binary != "" {
 		return m.Run()
 	}
 	dir, err := os.MkdirTemp("", "spanwire-netramesh")
@@ -43,16 +37,11 @@ func withBinary(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	// Other users run it too: see the redirected tests.
-	if err := os.Chmod(dir, 0o755); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+	if binary, err = program.Build(dir, "../../cmd/spanwire"); err == nil {
+		err = os.Setenv(program.BinaryVariable, binary) // for a test that runs again in a namespace
 	}
-	binary = filepath.Join(dir, "spanwire")
-	build := exec.Command("go", "build", "-trimpath", "-o", binary, "../../cmd/spanwire")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return m.Run()
@@ -60,39 +49,14 @@ func withBinary(m *testing.M) int {
 
 // sidecar is a running process.
 type sidecar struct {
-	t    *testing.T
-	cmd  *exec.Cmd
-	log  lockedBuffer
-	done chan struct{}
-
-	// Where its listeners are; "" = there is none.
-	inbound, outbound, transparent, admin, metrics string
+	*program.Process
+	t *testing.T
 }
-
-// lockedBuffer collects output while others read it.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-var addresses = regexp.MustCompile(`\b(inbound|outbound|transparent|admin|metrics)="?([0-9.:\[\]]+)`)
 
 // command returns the program with nothing but env in its environment.
 func command(env []string, args ...string) *exec.Cmd {
 	cmd := exec.Command(binary, args...)
-	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}, env...)
+	cmd.Env = program.Environment(env...)
 	return cmd
 }
 
@@ -105,38 +69,7 @@ func launch(t *testing.T, env ...string) *sidecar {
 // start starts cmd and waits for the start line.
 func start(t *testing.T, cmd *exec.Cmd) *sidecar {
 	t.Helper()
-	s := &sidecar{t: t, cmd: cmd, done: make(chan struct{})}
-	cmd.Stderr = &s.log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		_ = cmd.Wait() // the exit code says it
-		close(s.done)
-	}()
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		<-s.done
-		if t.Failed() {
-			t.Logf("log of the sidecar:\n%s", s.log.String())
-		}
-	})
-	s.await("its start line", func() bool { return strings.Contains(s.log.String(), "spanwire started") })
-	for _, m := range addresses.FindAllStringSubmatch(s.log.String(), -1) {
-		switch m[1] {
-		case "inbound":
-			s.inbound = m[2]
-		case "outbound":
-			s.outbound = m[2]
-		case "transparent":
-			s.transparent = m[2]
-		case "admin":
-			s.admin = m[2]
-		case "metrics":
-			s.metrics = m[2]
-		}
-	}
-	return s
+	return &sidecar{program.Start(t, cmd), t}
 }
 
 // beside starts a sidecar with explicit listeners in front of app and towards upstream, whose spans go to agent; "" = none. A Netramesh
@@ -161,7 +94,7 @@ func refusesToStart(t *testing.T, env []string, want ...string) {
 	t.Helper()
 	cmd := command(append([]string{"SPANWIRE_LISTEN=127.0.0.1:0", "SPANWIRE_METRICS=off", "SPANWIRE_ADMIN=off"}, env...),
 		"--service-name", "x")
-	var log lockedBuffer
+	var log program.Buffer
 	cmd.Stderr = &log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -179,94 +112,23 @@ func refusesToStart(t *testing.T, env []string, want ...string) {
 	}
 }
 
-// await polls until cond holds; the end of the process ends the test.
-func (s *sidecar) await(what string, cond func() bool) {
-	s.t.Helper()
-	for deadline := time.Now().Add(patience); !cond(); time.Sleep(5 * time.Millisecond) {
-		select {
-		case <-s.done:
-			if cond() {
-				return
-			}
-			s.t.Fatalf("ended (%v) before %s", s.cmd.ProcessState, what)
-		default:
-		}
-		if time.Now().After(deadline) {
-			s.t.Fatalf("waited in vain for %s", what)
-		}
-	}
-}
-
 // logged reports what the log lacks.
 func (s *sidecar) logged(want ...string) {
 	s.t.Helper()
 	for _, w := range want {
-		if !strings.Contains(s.log.String(), w) {
+		if !strings.Contains(s.Log.String(), w) {
 			s.t.Errorf("the log lacks %q", w)
 		}
 	}
 }
 
-// stop sends SIGTERM and waits for a clean end.
-func (s *sidecar) stop() {
-	s.t.Helper()
-	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		s.t.Fatal(err)
-	}
-	select {
-	case <-s.done:
-	case <-time.After(patience):
-		s.t.Fatal("does not end")
-	}
-	if code := s.cmd.ProcessState.ExitCode(); code != 0 {
-		s.t.Errorf("exit code %d", code)
-	}
-}
-
-// metric returns the value of a series, such as `spanwire_refused_total{reason="self"}`; 0 when there is none.
+// metric is Metric, which says 0 of what is not there, of metrics that are there.
 func (s *sidecar) metric(series string) float64 {
 	s.t.Helper()
-	addr := s.metrics
-	if strings.HasPrefix(addr, "[::]") {
-		addr = "127.0.0.1" + strings.TrimPrefix(addr, "[::]")
+	if s.Scrape() == "" {
+		s.t.Fatal("no metrics")
 	}
-	_, body := get(s.t, addr, "/metrics")
-	for _, line := range strings.Split(body, "\n") {
-		if value, ok := strings.CutPrefix(line, series+" "); ok {
-			f, err := strconv.ParseFloat(value, 64)
-			if err != nil {
-				s.t.Fatalf("%s: %v", line, err)
-			}
-			return f
-		}
-	}
-	return 0
-}
-
-// awaitMetric waits until the series is at least want.
-func (s *sidecar) awaitMetric(series string, want float64) {
-	s.t.Helper()
-	s.await(fmt.Sprintf("%s to be %v", series, want), func() bool { return s.metric(series) >= want })
-}
-
-// status returns a field of /proc/PID/status as a number: Threads, or VmRSS in KiB.
-func (s *sidecar) status(field string) int {
-	s.t.Helper()
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	for _, line := range strings.Split(string(data), "\n") {
-		if value, ok := strings.CutPrefix(line, field+":"); ok {
-			n, err := strconv.Atoi(strings.Fields(value)[0])
-			if err != nil {
-				s.t.Fatal(err)
-			}
-			return n
-		}
-	}
-	s.t.Fatalf("no %s", field)
-	return 0
+	return s.Metric(series)
 }
 
 // get returns status and body of a GET on a connection of its own.
@@ -292,19 +154,4 @@ func ask(t *testing.T, method, addr, path string, header ...string) (*http.Respo
 		t.Fatal(err)
 	}
 	return res, string(body)
-}
-
-// freePort returns a port that was free a moment ago, at every address.
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", ":0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
 }

@@ -2,7 +2,6 @@ package netramesh
 
 import (
 	"bufio"
-	"bytes"
 	"fmt"
 	"io"
 	"net"
@@ -12,19 +11,19 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/spanwire/spanwire/internal/need"
+	"github.com/spanwire/spanwire/internal/netns"
+	program "github.com/spanwire/spanwire/internal/sidecar"
 )
 
 // The tests of this file redirect connections as a pod's do. They run in a network namespace that each makes for itself, and need root.
 
 const (
-	// roleVariable names what this binary does instead of testing, namespaceVariable the test that runs in its namespace, binaryVariable the
-	// program under test.
-	roleVariable      = "SPANWIRE_TEST_ROLE"
-	callerRole        = "caller"
-	namespaceVariable = "SPANWIRE_TEST_NAMESPACE"
-	binaryVariable    = "SPANWIRE_TEST_BINARY"
+	// roleVariable names what this binary does instead of testing.
+	roleVariable = "SPANWIRE_TEST_ROLE"
+	callerRole   = "caller"
 
 	// Whom the processes run as: Netramesh's sidecar, and an application.
 	sidecarUser = 1337
@@ -36,38 +35,6 @@ const (
 	hostV4, hostV6       = "10.9.0.1", "fd00:9::1"
 	outsideV4, outsideV6 = "10.9.0.9", "fd00:9::9"
 )
-
-// inNamespace runs the test again in a network namespace of its own, unless it runs there already; it reports whether the caller is the
-// one inside.
-func inNamespace(t *testing.T) bool {
-	t.Helper()
-	if os.Getenv(namespaceVariable) == t.Name() {
-		tool(t, "ip", "link", "set", "lo", "up")
-		return true
-	}
-	need.Root(t)
-	need.Tool(t, "ip")
-	need.Tool(t, "nft")
-	need.Tool(t, "nsenter")
-	cmd := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v")
-	cmd.Env = append(os.Environ(), namespaceVariable+"="+t.Name(), binaryVariable+"="+binary)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
-	out, err := cmd.CombinedOutput()
-	if err != nil || !bytes.Contains(out, []byte("--- PASS: "+t.Name())) {
-		t.Fatalf("in the namespace: %v\n%s", err, out)
-	}
-	return false
-}
-
-// tool runs a tool and returns what it printed.
-func tool(t *testing.T, name string, args ...string) string {
-	t.Helper()
-	out, err := exec.Command(need.Tool(t, name), args...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
-	}
-	return string(out)
-}
 
 // beCaller is a service that knows nothing of tracing: for each line "serve PORT URL" it serves, and calls URL ("-": nobody) for each request,
 // passing on the request id; for each line "get URL" it makes a call. It answers each line with one.
@@ -172,15 +139,15 @@ func newPod(t *testing.T) *pod {
 	p := &pod{outside: newCaller(t, &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET})}
 	pid := fmt.Sprint(p.outside.pid)
 	there := func(args ...string) {
-		tool(t, "nsenter", append([]string{"-t", pid, "-n", need.Tool(t, "ip")}, args...)...)
+		netns.Run(t, "nsenter", append([]string{"-t", pid, "-n", need.Tool(t, "ip")}, args...)...)
 	}
-	tool(t, "ip", "link", "add", "host0", "type", "veth", "peer", "name", "out0", "netns", pid)
-	tool(t, "ip", "address", "add", hostV4+"/24", "dev", "host0")
-	tool(t, "ip", "address", "add", hostV6+"/64", "dev", "host0", "nodad")
-	tool(t, "ip", "link", "set", "host0", "up")
+	netns.Run(t, "ip", "link", "add", "host0", "type", "veth", "peer", "name", "out0", "netns", pid)
+	netns.Run(t, "ip", netns.Address(hostV4, "host0")...)
+	netns.Run(t, "ip", netns.Address(hostV6, "host0")...)
+	netns.Run(t, "ip", "link", "set", "host0", "up")
 	there("link", "set", "lo", "up") // Go asks ::1 whether there is IPv6
-	there("address", "add", outsideV4+"/24", "dev", "out0")
-	there("address", "add", outsideV6+"/64", "dev", "out0", "nodad")
+	there(netns.Address(outsideV4, "out0")...)
+	there(netns.Address(outsideV6, "out0")...)
 	there("link", "set", "out0", "up")
 	p.app = newCaller(t, &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: appUser, Gid: appUser}})
 	for _, c := range []struct {
@@ -206,6 +173,7 @@ func redirect(t *testing.T, env []string, flags ...string) {
 func asSidecar(t *testing.T, id uint32, env ...string) *sidecar {
 	t.Helper()
 	cmd := command(env, "--service-name", "x")
+	cmd.Path = program.PublicCopy(t, binary)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: id, Gid: id}}
 	return start(t, cmd)
 }
@@ -219,15 +187,13 @@ func (s *sidecar) opened() (inbound, outbound float64) {
 // A pod of a Netramesh with another image: the same two variables, every default. Ports 14956, 14957, 14958, user 1337, agent at
 // localhost:6831, all ports redirected; inbound and outbound are told apart, and joined by the request id that the application passes on.
 func TestDefaultsBehindRedirectRules(t *testing.T) {
-	if !inNamespace(t) {
+	if !netns.Enter(t, 5*time.Minute, "nft", "nsenter") {
 		return
 	}
 	p := newPod(t)
 	a := newAgent(t, 6831)
 	s := asSidecar(t, sidecarUser, "JAEGER_SAMPLER_TYPE=const", "JAEGER_SAMPLER_PARAM=1")
-	if s.transparent != "[::]:14956" || s.admin != "127.0.0.1:14957" || s.metrics != "[::]:14958" {
-		t.Errorf("listeners at %s, %s, %s", s.transparent, s.admin, s.metrics)
-	}
+	s.logged("transparent=[::]:14956 admin=127.0.0.1:14957 metrics=[::]:14958")
 	redirect(t, nil)
 	if got := p.outside.do("get http://%s:8080/in", hostV4); got != outsideV4+":9090 by "+hostV4+":8080" {
 		t.Fatalf("the call through the pod: %q", got)
@@ -251,7 +217,7 @@ func TestDefaultsBehindRedirectRules(t *testing.T) {
 
 // Where to redirect, and whose traffic not to.
 func TestRowRulesOfTheSidecar(t *testing.T) {
-	if !inNamespace(t) {
+	if !netns.Enter(t, 5*time.Minute, "nft", "nsenter") {
 		return
 	}
 	const other = 1400
@@ -274,7 +240,7 @@ func TestRowRulesOfTheSidecar(t *testing.T) {
 
 // Which ports, and which share of the connections.
 func TestRowRulesOfPortsAndShares(t *testing.T) {
-	if !inNamespace(t) {
+	if !netns.Enter(t, 5*time.Minute, "nft", "nsenter") {
 		return
 	}
 	p := newPod(t)
@@ -306,15 +272,15 @@ func TestRowRulesOfPortsAndShares(t *testing.T) {
 
 // Undone: add appends to the rules that are there; only 127.0.0.1 is exempt; rules are for IPv4; nothing can be left out.
 func TestDefect23RulesAreIdempotentAndComplete(t *testing.T) {
-	if !inNamespace(t) {
+	if !netns.Enter(t, 5*time.Minute, "nft", "nsenter") {
 		return
 	}
 	p := newPod(t)
 	s := asSidecar(t, sidecarUser, "NETRA_HTTP_PORTS=")
 	redirect(t, nil)
-	first := tool(t, "nft", "-s", "list", "ruleset")
+	first := netns.Run(t, "nft", "-s", "list", "ruleset")
 	redirect(t, nil)
-	if again := tool(t, "nft", "-s", "list", "ruleset"); again != first {
+	if again := netns.Run(t, "nft", "-s", "list", "ruleset"); again != first {
 		t.Errorf("a second add changed the rules:\n%s\nthen\n%s", first, again)
 	}
 	check := func(what string, who *caller, url string, in, out float64) {

@@ -34,9 +34,9 @@ func newRouted(t *testing.T, env ...string) *routed {
 func (r *routed) call(t *testing.T, host string, header ...string) (head string, elsewhere bool) {
 	t.Helper()
 	id := fmt.Sprintf("X-Request-Id: r-%d", time.Now().UnixNano())
-	get(t, r.s.inbound, "/in", append(header, id)...)
+	get(t, r.s.Inbound, "/in", append(header, id)...)
 	next(t, r.in)
-	get(t, r.s.outbound, "/out", "Host: "+host, id)
+	get(t, r.s.Outbound, "/out", "Host: "+host, id)
 	select {
 	case head = <-r.origin:
 		return head, false
@@ -115,9 +115,9 @@ func TestRowRoutingContext(t *testing.T) {
 		routed bool
 	}{{"60000", true}, {"1", false}} {
 		r := newRouted(t, "NETRA_HTTP_ROUTING_ENABLED=true", "NETRA_ROUTING_CONTEXT_EXPIRATION_MILLISECONDS="+c.ms)
-		get(t, r.s.inbound, "/in", "X-Request-Id: r", "X-Route: shop.test="+r.other)
+		get(t, r.s.Inbound, "/in", "X-Request-Id: r", "X-Route: shop.test="+r.other)
 		time.Sleep(20 * time.Millisecond) // the lifetime is real time
-		get(t, r.s.outbound, "/out", "X-Request-Id: r")
+		get(t, r.s.Outbound, "/out", "X-Request-Id: r")
 		var routed bool
 		select {
 		case <-r.origin:
@@ -157,7 +157,7 @@ func TestDefect25RoutingBreaksNothing(t *testing.T) {
 		origin := newService(t)
 		s := beside(t, nil, "", origin.addr(), "NETRA_HTTP_ROUTING_ENABLED=true", routable)
 		for _, first := range []string{"\x16\x03\x01\x00\x05hello", "get key\r\n", "\x00"} {
-			client := dial(t, s.outbound)
+			client := dial(t, s.Outbound)
 			client.send(first)
 			server := origin.accept()
 			if got := server.read(len(first)); got != first {
@@ -166,7 +166,7 @@ func TestDefect25RoutingBreaksNothing(t *testing.T) {
 			server.send("answer")
 			client.read(6)
 		}
-		client := dial(t, s.outbound) // the server may speak first
+		client := dial(t, s.Outbound) // the server may speak first
 		server := origin.accept()
 		server.send("220 ready\r\n")
 		client.read(11)
@@ -174,7 +174,7 @@ func TestDefect25RoutingBreaksNothing(t *testing.T) {
 	t.Run("one connection", func(t *testing.T) {
 		origin, other := newService(t), newService(t)
 		s := beside(t, nil, "", origin.addr(), "NETRA_HTTP_ROUTING_ENABLED=true", routable)
-		client := dial(t, s.outbound)
+		client := dial(t, s.Outbound)
 		var server *conn
 		for i := range 3 {
 			client.send("GET /" + fmt.Sprint(i) + " HTTP/1.1\r\nHost: shop.test\r\nX-Route: shop.test=" + other.addr() + "\r\n\r\n")

@@ -60,9 +60,9 @@ func TestRowStatsd(t *testing.T) {
 			s := beside(t, nil, app, app, "NETRA_STATSD_ENABLED=true", "NETRA_STATSD_ADDRESS="+conn.LocalAddr().String(),
 				"NETRA_STATSD_PREFIX="+prefix)
 			for _, path := range []string{"/a", "/b", "/missing"} {
-				get(t, s.inbound, path)
+				get(t, s.Inbound, path)
 			}
-			get(t, s.outbound, "/out") // is not counted
+			get(t, s.Outbound, "/out") // is not counted
 			counters(t, conn, map[string]int{dotted + "inbound.200": 2, dotted + "inbound.404": 1})
 		})
 	}
@@ -73,8 +73,8 @@ func TestRowStatsd(t *testing.T) {
 		}
 		defer conn.Close()
 		s := beside(t, nil, app, "", "NETRA_STATSD_ENABLED=false", "NETRA_STATSD_ADDRESS="+conn.LocalAddr().String())
-		get(t, s.inbound, "/a")
-		s.stop() // what there was to send is sent
+		get(t, s.Inbound, "/a")
+		s.Stop() // what there was to send is sent
 		_ = conn.SetReadDeadline(time.Now().Add(time.Millisecond))
 		if n, _, err := conn.ReadFrom(make([]byte, 100)); err == nil {
 			t.Errorf("%d bytes", n)

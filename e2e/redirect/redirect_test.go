@@ -5,7 +5,6 @@
 package redirect
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"net"
@@ -21,6 +20,7 @@ import (
 	"github.com/spanwire/spanwire/core/span"
 	"github.com/spanwire/spanwire/core/trace"
 	"github.com/spanwire/spanwire/internal/need"
+	"github.com/spanwire/spanwire/internal/netns"
 )
 
 // patience bounds whatever a test waits for.
@@ -49,38 +49,8 @@ table inet relay {
 }
 `
 
-// inNamespace runs the named test of this binary again, in a network namespace of its own, unless it runs there already; it
-// reports whether the caller is the one inside.
-func inNamespace(t *testing.T) bool {
-	t.Helper()
-	const variable = "SPANWIRE_TEST_NAMESPACE"
-	if os.Getenv(variable) == t.Name() {
-		run(t, "ip", "link", "set", "lo", "up")
-		return true
-	}
-	need.Root(t)
-	need.Tool(t, "ip")
-	need.Tool(t, "nft")
-	cmd := self("-test.run=^"+t.Name()+"$", "-test.v")
-	cmd.Env = append(os.Environ(), variable+"="+t.Name())
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
-	out, err := cmd.CombinedOutput()
-	if err != nil || !bytes.Contains(out, []byte("--- PASS: "+t.Name())) {
-		t.Fatalf("in the namespace: %v\n%s", err, out)
-	}
-	return false
-}
-
 // self returns a command that runs this binary.
 func self(args ...string) *exec.Cmd { return exec.Command("/proc/self/exe", args...) }
-
-// run runs a tool.
-func run(t *testing.T, name string, args ...string) {
-	t.Helper()
-	if out, err := exec.Command(need.Tool(t, name), args...).CombinedOutput(); err != nil {
-		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
-	}
-}
 
 // roleVariable names what this binary does instead of testing.
 const roleVariable = "SPANWIRE_TEST_ROLE"
@@ -219,17 +189,17 @@ func outside(t *testing.T) *peer {
 	t.Helper()
 	p := startPeer(t, &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET})
 	pid := fmt.Sprint(p.pid)
-	run(t, "ip", "link", "add", "host0", "type", "veth", "peer", "name", "out0", "netns", pid)
+	netns.Run(t, "ip", "link", "add", "host0", "type", "veth", "peer", "name", "out0", "netns", pid)
 	for _, a := range hostAddrs {
 		addAddress(t, a, "host0")
 	}
-	run(t, "ip", "link", "set", "host0", "up")
+	netns.Run(t, "ip", "link", "set", "host0", "up")
 	nsenter := func(args ...string) {
-		run(t, "nsenter", append([]string{"-t", pid, "-n", need.Tool(t, "ip")}, args...)...)
+		netns.Run(t, "nsenter", append([]string{"-t", pid, "-n", need.Tool(t, "ip")}, args...)...)
 	}
 	nsenter("link", "set", "lo", "up")
 	for _, a := range outsideAddrs {
-		nsenter(address(a, "out0")...)
+		nsenter(netns.Address(a, "out0")...)
 	}
 	nsenter("link", "set", "out0", "up")
 	if got := p.ask("serve"); got != "serving" {
@@ -238,15 +208,10 @@ func outside(t *testing.T) *peer {
 	return p
 }
 
-// address returns the arguments of ip that give a to an interface; a v6 address is usable at once (nodad).
-func address(a, dev string) []string {
-	if strings.Contains(a, ":") {
-		return []string{"address", "add", a + "/64", "dev", dev, "nodad"}
-	}
-	return []string{"address", "add", a + "/24", "dev", dev}
+func addAddress(t *testing.T, a, dev string) {
+	t.Helper()
+	netns.Run(t, "ip", netns.Address(a, dev)...)
 }
-
-func addAddress(t *testing.T, a, dev string) { t.Helper(); run(t, "ip", address(a, dev)...) }
 
 // startEngine starts an engine and closes it with the test.
 func startEngine(t *testing.T, cfg core.Config) *core.Engine {
@@ -305,15 +270,11 @@ func eventually(t *testing.T, what string, cond func() bool) {
 // With the rule "inbound is what was sent to the accepted socket's own address", the second address of each family would be
 // outbound, for a redirect on PREROUTING rewrites to the first.
 func TestRedirectedConnections(t *testing.T) {
-	if !inNamespace(t) {
+	if !netns.Enter(t, 3*time.Minute, "nft", "nsenter") {
 		return
 	}
 	out := outside(t)
-	nft := exec.Command(need.Tool(t, "nft"), "-f", "-")
-	nft.Stdin = strings.NewReader(rules)
-	if msg, err := nft.CombinedOutput(); err != nil {
-		t.Fatalf("nft: %v\n%s", err, msg)
-	}
+	netns.Load(t, rules)
 	for _, port := range []string{":8080", ":9090"} {
 		if err := serve(port); err != nil {
 			t.Fatal(err)
@@ -354,7 +315,7 @@ func TestRedirectedConnections(t *testing.T) {
 		t.Errorf("%d refused", got)
 	}
 	// An address that refuses: the connection was accepted by the relay, so it is reset, and told as refused.
-	run(t, "nft", "add", "rule", "inet", "relay", "outbound", "meta", "skuid", "65534", "tcp", "dport", "9091", "redirect", "to", ":15001")
+	netns.Run(t, "nft", "add", "rule", "inet", "relay", "outbound", "meta", "skuid", "65534", "tcp", "dport", "9091", "redirect", "to", ":15001")
 	if got := app.ask("10.9.0.9:9091"); !strings.Contains(got, "reset") {
 		t.Errorf("a closed port: %q", got)
 	}
@@ -366,7 +327,7 @@ func TestRedirectedConnections(t *testing.T) {
 // With four local ports towards an upstream, the fifth session waits until one is free, and is not refused; without the back-off
 // it would be. One that waits for longer than the dial timeout is reset, and counted as out of ports.
 func TestOutOfPorts(t *testing.T) {
-	if !inNamespace(t) {
+	if !netns.Enter(t, 3*time.Minute, "nft", "nsenter") {
 		return
 	}
 	if err := os.WriteFile("/proc/sys/net/ipv4/ip_local_port_range", []byte("40000 40003"), 0); err != nil {

@@ -4,29 +4,24 @@ package redirect
 
 import (
 	"net/netip"
-	"os/exec"
-	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/spanwire/spanwire/core"
 	"github.com/spanwire/spanwire/core/route"
 	"github.com/spanwire/spanwire/core/span"
 	"github.com/spanwire/spanwire/core/trace"
-	"github.com/spanwire/spanwire/internal/need"
+	"github.com/spanwire/spanwire/internal/netns"
 )
 
 // TestRedirectedRequestsAreRouted: what the application sends outside goes where its route value says, if it may, else where it was going.
 func TestRedirectedRequestsAreRouted(t *testing.T) {
-	if !inNamespace(t) {
+	if !netns.Enter(t, 3*time.Minute, "nft", "nsenter") {
 		return
 	}
 	outside(t)
-	nft := exec.Command(need.Tool(t, "nft"), "-f", "-")
-	nft.Stdin = strings.NewReader(rules)
-	if msg, err := nft.CombinedOutput(); err != nil {
-		t.Fatalf("nft: %v\n%s", err, msg)
-	}
+	netns.Load(t, rules)
 	if err := serve(":9191"); err != nil {
 		t.Fatal(err)
 	}

@@ -22,10 +22,18 @@ const variable = "SPANWIRE_TEST_NAMESPACE"
 // there, for at most limit. The log of a test that passes is shown too. Tools that body needs are looked for before.
 func Isolated(t *testing.T, limit time.Duration, tools []string, body func()) {
 	t.Helper()
+	if Enter(t, limit, tools...) {
+		body()
+	}
+}
+
+// Enter does what Isolated does for a test that is all body: it reports whether the caller is the one in the namespace, and returns to the
+// one outside when that has passed.
+func Enter(t *testing.T, limit time.Duration, tools ...string) bool {
+	t.Helper()
 	if Inside(t) {
 		Run(t, "ip", "link", "set", "lo", "up")
-		body()
-		return
+		return true
 	}
 	need.Root(t)
 	for _, tool := range append([]string{"ip"}, tools...) {
@@ -39,6 +47,7 @@ func Isolated(t *testing.T, limit time.Duration, tools []string, body func()) {
 		t.Fatalf("in the namespace: %v\n%s", err, out)
 	}
 	t.Logf("in the namespace:\n%s", out)
+	return false
 }
 
 // Inside reports whether the test is the one that Isolated runs in the namespace.

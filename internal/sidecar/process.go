@@ -55,8 +55,13 @@ func (b *Buffer) String() string {
 }
 
 // Environment returns what a sidecar needs, extra, and no setting of the one who runs the tests.
-func Environment(extra ...string) []string {
-	return append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}, extra...)
+func Environment(extra ...string) (env []string) {
+	for _, name := range [...]string{"PATH", "HOME", raceOptions} {
+		if value, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+value)
+		}
+	}
+	return append(env, extra...)
 }
 
 // Launch starts bin with args and env, and nothing else, and waits for its start line.
