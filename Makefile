@@ -106,7 +106,7 @@ test: ## unit tests; those that need root or a tool say so and are skipped
 	@$(TEST) ./...
 
 .PHONY: check
-check: fmt vet lint deps test race fuzz-short cross ## what CI runs before the end-to-end tests
+check: fmt vet lint deps test race-unit fuzz-short cross ## what CI runs before the end-to-end tests
 
 .PHONY: fmt
 fmt:
@@ -129,9 +129,12 @@ deps:
 	$(GO) mod tidy -diff
 	$(GO) mod verify
 
-.PHONY: race
-race:
+.PHONY: need-gcc
+need-gcc:
 	@command -v gcc >/dev/null || { echo "the race detector needs a C compiler: apt-get install gcc libc6-dev"; exit 1; }
+
+.PHONY: race-unit
+race-unit: need-gcc
 	@CGO_ENABLED=1 $(TEST) -race ./...
 
 .PHONY: cross
@@ -146,10 +149,13 @@ fuzz-short:
 fuzz: ## run every fuzz target for FUZZTIME (1m)
 	@tools/fuzz $(FUZZTIME)
 
+# What the end-to-end tests are told beside SPANWIRE_BIN.
+E2E := SPANWIRE_DEMO_SERVICE=$(CURDIR)/build/demo-service SPANWIRE_DEMO=$(CURDIR)/build/demo \
+	SPANWIRE_ZIPKIN_JAR=$(ZIPKIN_JAR) SPANWIRE_JAEGER=$(JAEGER) SPANWIRE_KUBE=$(KUBE) SPANWIRE_IMAGE_ROOT=$(CURDIR)/build/image
+
 .PHONY: e2e
 e2e: need-java build image-root demo-service $(ZIPKIN_JAR) $(JAEGER) $(KUBE)/kubectl ## end-to-end tests against a real Zipkin, a real Jaeger and a real Kubernetes API server (root)
-	SPANWIRE_BIN=$(CURDIR)/build/spanwire SPANWIRE_DEMO_SERVICE=$(CURDIR)/build/demo-service SPANWIRE_DEMO=$(CURDIR)/build/demo \
-	SPANWIRE_ZIPKIN_JAR=$(ZIPKIN_JAR) SPANWIRE_JAEGER=$(JAEGER) SPANWIRE_KUBE=$(KUBE) SPANWIRE_IMAGE_ROOT=$(CURDIR)/build/image \
+	SPANWIRE_BIN=$(CURDIR)/build/spanwire $(E2E) \
 	$(TEST) -count=1 -tags e2e $$($(GO) list -tags e2e ./e2e/... | grep -vE '/e2e/($(PROOF))(/|$$)')
 
 # The directories of e2e that show that traffic is never broken, one after the other: some of them measure.
@@ -169,6 +175,24 @@ proof: proof-run ## other people's test suites through the sidecar, hostile inpu
 .PHONY: transparency
 transparency: proof-run ## the same, and docs/transparency.md made from it
 	@$(GO) run ./tools/proof write $(RESULTS)
+
+# The end-to-end tests under the race detector: all but the suites, which have time limits of their own, and the attacks, which are compared by
+# time. What it finds is written to files, whichever process it was found in, and whoever that runs as.
+RACE_LEFT_OUT := transparency|hostile
+# Which of them, as an expression; CI has time for some.
+RACE ?= .
+
+.PHONY: race
+race: need-gcc need-java build image-root demo-service $(ZIPKIN_JAR) $(JAEGER) $(KUBE)/kubectl ## end-to-end tests and a minute of soak, all built with the race detector (root; needs gcc)
+	CGO_ENABLED=1 $(GO) build -race -trimpath -o build/race/spanwire ./cmd/spanwire
+	$(GO) build -trimpath -o build/soak/soak ./tools/soak
+	@found=$$(mktemp -d); chmod 1777 "$$found"; trap 'rm -rf "$$found"' EXIT; code=0; \
+	export CGO_ENABLED=1 SPANWIRE_RACE=1 GORACE="halt_on_error=1 exitcode=66 log_path=$$found/race"; \
+	SPANWIRE_BIN=$(CURDIR)/build/race/spanwire $(E2E) \
+	$(TEST) -race -count=1 -tags e2e $$($(GO) list -tags e2e ./e2e/... | grep -vE '/e2e/($(RACE_LEFT_OUT))(/|$$)' | grep -E '$(RACE)') || code=1; \
+	build/soak/soak -race -bin build/race/spanwire -minutes 1 -out build/race/soak || code=1; \
+	if compgen -G "$$found/*" >/dev/null; then cat "$$found"/*; code=1; fi; \
+	exit $$code
 
 # How long `make faults` and `make soak` last.
 MINUTES ?= 10
