@@ -30,7 +30,7 @@ func soak(args []string) int {
 	flags.Uint64Var(&r.seed, "seed", 1, "of what is random in the traffic")
 	flags.BoolVar(&r.race, "race", false, "the sidecar is built with the race detector: do not judge its memory")
 	dir := flags.String("out", "build/soak", "directory of the report")
-	render := flags.String("render", "", "directory whose soak.json to make soak.md of again; nothing is run")
+	render := flags.String("render", "", "directory whose soak.json to make soak.md of again, and the summary for tools/proof; nothing is run")
 	if err := flags.Parse(args); err != nil {
 		return 2
 	}
@@ -66,7 +66,7 @@ func soak(args []string) int {
 func again(dir string) int {
 	rep, err := readReport(filepath.Join(dir, "soak.json"))
 	if err == nil {
-		err = rep.write(dir)
+		err = errors.Join(rep.write(dir), rep.summarize())
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "soak:", err)
