@@ -1,6 +1,7 @@
 package core
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -139,7 +140,17 @@ func (l *listener) backOff(cause error) {
 		"listener", l.addr.String(), "error", cause, "pause", l.pause)
 }
 
-// Expire goes on accepting after a back-off.
+// openLater has the loop begin to accept once the upstream's name has been looked up: who comes before waits in the kernel's queue, and is not turned
+// away for an answer that is on its way. It ends with ctx. Not for the loop's goroutine.
+func (l *listener) openLater(ctx context.Context) {
+	select {
+	case <-l.up.looked:
+		_ = l.w.loop.Post(l.Expire) // a loop that has ended accepts nothing
+	case <-ctx.Done():
+	}
+}
+
+// Expire goes on accepting after a back-off, or begins.
 func (l *listener) Expire() {
 	if l.closed {
 		return

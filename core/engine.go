@@ -19,9 +19,10 @@ var ErrDraining = errors.New("draining")
 
 // Engine is the relay: its listeners, its loops and their sessions.
 type Engine struct {
-	cfg       Config
-	base      time.Time
-	now       func() time.Time // the wall clock
+	cfg  Config
+	base time.Time
+	// now reads both clocks at once: monotonic ns since base, and ns since the Unix epoch. Tests set the second.
+	now       func() (mono, wall int64)
 	workers   []*worker
 	listeners []*listener
 	heart     *heart // nil without a heartbeat
@@ -32,8 +33,8 @@ type Engine struct {
 
 	// placeOn overrides the choice of a loop; nil but in tests.
 	placeOn func(kind span.Kind) int
-	// resolveEvery is the constant of its name; tests shorten it.
-	resolveEvery time.Duration
+	// resolveEvery and anchorEvery are the constants of their names; tests shorten them.
+	resolveEvery, anchorEvery time.Duration
 
 	throttles struct{ accept, refuse, dial, resolve, route Throttle }
 
@@ -64,7 +65,8 @@ func New(cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{cfg: cfg, base: time.Now(), now: time.Now, resolveEvery: resolveEvery, failed: make(chan error, 1)}
+	e := &Engine{cfg: cfg, base: time.Now(), resolveEvery: resolveEvery, anchorEvery: anchorEvery, failed: make(chan error, 1)}
+	e.now = e.clocks
 	if cfg.MaxSeries > 0 && !cfg.Disabled {
 		e.operations = newOperationKeys(cfg.MaxSeries)
 	}
@@ -139,7 +141,8 @@ func (e *Engine) abandon() {
 	}
 }
 
-// Start looks up the upstreams' names, begins to accept, and returns. A name that does not resolve yet is logged and tried again.
+// Start looks up the upstreams' names, begins to accept, and returns. Names that take longer than a moment are not waited for: until the
+// first answer, or the lack of one, connections to their listeners wait in the kernel's queue. A name that does not resolve is logged and tried again.
 func (e *Engine) Start() error {
 	if !e.state.CompareAndSwap(stateNew, stateRunning) {
 		return errors.New("engine was started before")
@@ -149,14 +152,12 @@ func (e *Engine) Start() error {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	e.cancel = cancel
-	for _, u := range e.upstreams {
-		if u.fixed {
+	e.resolve(ctx)
+	for _, l := range e.listeners {
+		if !l.up.lookedUp() {
+			e.names.Go(func() { l.openLater(ctx) })
 			continue
 		}
-		_ = u.resolve(ctx) // keepResolved tries again, and says so
-		e.names.Go(func() { u.keepResolved(ctx, e.resolveEvery, e.cfg.Log, &e.throttles.resolve) })
-	}
-	for _, l := range e.listeners {
 		if err := l.w.loop.AddListener(l.fd, l); err != nil {
 			return fmt.Errorf("watch listener %s: %w", l.addr, err)
 		}
@@ -170,6 +171,29 @@ func (e *Engine) Start() error {
 		go w.run()
 	}
 	return nil
+}
+
+// resolve begins to look up the upstreams' names, and waits a moment for the answers.
+func (e *Engine) resolve(ctx context.Context) {
+	for _, u := range e.upstreams {
+		if !u.fixed {
+			e.names.Go(func() { u.keepResolved(ctx, e.resolveEvery, e.cfg.Log, &e.throttles.resolve) })
+		}
+	}
+	moment, cancel := context.WithTimeout(ctx, resolveStart)
+	defer cancel()
+	for _, u := range e.upstreams {
+		select {
+		case <-u.looked:
+		case <-moment.Done():
+		}
+	}
+}
+
+// clocks reads both clocks from one reading: a preemption between two would stay in every span until the next.
+func (e *Engine) clocks() (mono, wall int64) {
+	now := time.Now()
+	return int64(now.Sub(e.base)), now.UnixNano()
 }
 
 // Listeners returns the listeners as they were bound: first the transparent one, then the explicit ones in their order.
@@ -205,17 +229,6 @@ func (e *Engine) RequestRings() (rings []*ring.Ring[span.Record]) {
 
 // Failed tells once why the engine cannot go on: the process should end, for another to take its place.
 func (e *Engine) Failed() <-chan error { return e.failed }
-
-// Ready returns nil when the engine accepts connections, else why it does not.
-func (e *Engine) Ready() error {
-	switch e.state.Load() {
-	case stateRunning:
-		return nil
-	case stateNew:
-		return errors.New("starting")
-	}
-	return ErrDraining
-}
 
 // open counts the sessions, also those that are on their way to a loop.
 func (e *Engine) open() (n int64) {

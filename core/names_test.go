@@ -14,7 +14,7 @@ import (
 )
 
 // names is the DNS server that upstream names are looked up with while tests run.
-var names = &nameServer{addrs: make(map[string][]netip.Addr)}
+var names = &nameServer{addrs: make(map[string][]netip.Addr), held: make(map[string]chan struct{})}
 
 // TestMain points the process's resolver at names, and lets the test binary stand in for the processes that tests start.
 func TestMain(m *testing.M) {
@@ -43,6 +43,23 @@ type nameServer struct {
 	at    string
 	mu    sync.Mutex
 	addrs map[string][]netip.Addr
+	held  map[string]chan struct{} // names whose questions wait
+}
+
+// hold has questions for name wait until release is called.
+func (n *nameServer) hold(t *testing.T, name string) (release func()) {
+	held := make(chan struct{})
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.held[name] = held
+	release = sync.OnceFunc(func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		delete(n.held, name)
+		close(held)
+	})
+	t.Cleanup(release)
+	return release
 }
 
 // set says which IPv4 addresses a name has, in order.
@@ -75,7 +92,8 @@ func (n *nameServer) start() error {
 			if err != nil {
 				return
 			}
-			_, _ = c.WriteTo(n.answer(b[:size]), peer)
+			query := append([]byte(nil), b[:size]...)
+			go func() { _, _ = c.WriteTo(n.answer(query), peer) }()
 		}
 	}()
 	return nil
@@ -92,8 +110,15 @@ func (n *nameServer) answer(query []byte) []byte {
 	}
 	end += 5 // root label, type, class
 	kind := binary.BigEndian.Uint16(query[end-4:])
+	name := strings.ToLower(strings.Join(labels, "."))
 	n.mu.Lock()
-	addrs, known := n.addrs[strings.ToLower(strings.Join(labels, "."))]
+	held := n.held[name]
+	n.mu.Unlock()
+	if held != nil {
+		<-held
+	}
+	n.mu.Lock()
+	addrs, known := n.addrs[name]
 	n.mu.Unlock()
 	out := append([]byte(nil), query[:end]...)
 	out[2], out[3] = 0x84, 0 // response, authoritative

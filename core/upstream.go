@@ -17,6 +17,8 @@ const (
 	resolveEvery   = 30 * time.Second
 	resolveTimeout = 5 * time.Second
 	resolveGap     = time.Second
+	// resolveStart is how long the start waits for the first answers: a name server that is near, or /etc/hosts, has answered by then.
+	resolveStart = 200 * time.Millisecond
 )
 
 // upstream is where an explicit listener leads. Loops read its addresses; its own goroutine looks the name up.
@@ -27,6 +29,8 @@ type upstream struct {
 	addrs atomic.Pointer[[]netip.AddrPort]
 	ask   chan struct{} // a dial failed: look again
 	fixed bool          // the host is an address
+	// looked is closed once the name has been looked up for the first time, whatever came of it, and from the start if there is none.
+	looked chan struct{}
 
 	bound netip.AddrPort // the listener that leads here
 	local []netip.Addr   // the host's addresses, when bound is a wildcard
@@ -36,12 +40,26 @@ type upstream struct {
 func newUpstream(hostport string) *upstream {
 	host, portText, _ := net.SplitHostPort(hostport)
 	port, _ := strconv.ParseUint(portText, 10, 16)
-	u := &upstream{name: hostport, host: host, port: uint16(port), ask: make(chan struct{}, 1)}
+	u := &upstream{name: hostport, host: host, port: uint16(port), ask: make(chan struct{}, 1), looked: make(chan struct{})}
 	if a, err := netip.ParseAddr(host); err == nil {
 		u.fixed = true
+		close(u.looked)
 		u.addrs.Store(&[]netip.AddrPort{netip.AddrPortFrom(a.Unmap(), u.port)})
 	}
 	return u
+}
+
+// lookedUp reports whether the name has been looked up, be it in vain; true for the nil upstream of the transparent listener.
+func (u *upstream) lookedUp() bool {
+	if u == nil {
+		return true
+	}
+	select {
+	case <-u.looked:
+		return true
+	default:
+		return false
+	}
 }
 
 // addresses returns what the name resolved to last; empty when it never did.
@@ -112,13 +130,16 @@ func (u *upstream) resolve(ctx context.Context) error {
 	return nil
 }
 
-// keepResolved is the goroutine that looks the name up, each time the period is over or a dial has failed, until ctx ends.
+// keepResolved is the goroutine that looks the name up, at once and each time the period is over or a dial has failed, until ctx ends.
 func (u *upstream) keepResolved(ctx context.Context, every time.Duration, log *slog.Logger, t *Throttle) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	for {
+	for first := true; ; first = false {
 		if err := u.resolve(ctx); err != nil && ctx.Err() == nil {
 			t.Log(log, slog.LevelWarn, "upstream name does not resolve", "upstream", u.name, "error", err)
+		}
+		if first {
+			close(u.looked)
 		}
 		select {
 		case <-ctx.Done():

@@ -19,7 +19,8 @@ import (
 )
 
 const (
-	// anchorEvery is how often the wall clock is read anew; in between, wall time is anchor plus monotonic time.
+	// anchorEvery is how often the wall clock is read anew; in between, wall time is anchor plus monotonic time. So long may spans begin by the
+	// old time after the clock was set.
 	anchorEvery = 10 * time.Second
 	// freeExchanges is how many finished exchanges a worker keeps for reuse, 1.1 KiB each: more in flight at once come from the heap.
 	freeExchanges = 256
@@ -74,6 +75,7 @@ type worker struct {
 	// listed is how many of them have come to the loop.
 	listed atomic.Int64
 	drain  drainer
+	pulse  pulse
 	done   chan struct{}
 }
 
@@ -114,10 +116,8 @@ func (w *worker) debug() bool { return w.e.cfg.Log.Enabled(context.Background(),
 
 // wall converts a monotonic time of the loop to ns since the Unix epoch.
 func (w *worker) wall(mono int64) int64 {
-	if mono-w.anchorMono > int64(anchorEvery) || w.anchorWall == 0 {
-		now := w.e.now() // both clocks from one reading: a preemption between two would stay in every span for ten seconds
-		w.anchorMono = int64(now.Sub(w.e.base))
-		w.anchorWall = now.UnixNano()
+	if mono-w.anchorMono > int64(w.e.anchorEvery) || w.anchorWall == 0 {
+		w.anchorMono, w.anchorWall = w.e.now()
 	}
 	return w.anchorWall + mono - w.anchorMono
 }

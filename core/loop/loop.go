@@ -126,8 +126,12 @@ func (l *Loop) Pause(fd int) error {
 	return l.poller.Delete(fd)
 }
 
-// Forget drops the handler of a descriptor that is about to be closed; closing takes it out of epoll.
-func (l *Loop) Forget(fd int) { l.handlers[fd] = nil }
+// Forget drops the handler, if there is one, of a descriptor that is about to be closed; closing takes it out of epoll.
+func (l *Loop) Forget(fd int) {
+	if fd < len(l.handlers) {
+		l.handlers[fd] = nil
+	}
+}
 
 // Post has fn run on the loop, soon. It may be called by any goroutine, the loop's own included; what a posted function posts comes in
 // the next round. One that is posted while the loop ends may not run.
