@@ -45,7 +45,9 @@ func TestTheJudgeFindsWhatIsWrong(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(r.Close)
-			l.run(r.Addr, false, 8, time.Now().Add(500*time.Millisecond))
+			over := make(chan struct{})
+			time.AfterFunc(500*time.Millisecond, func() { close(over) })
+			l.run(r.Addr, false, 8, over)
 			sum, faults := l.judge()
 			all := strings.Join(faults, "\n")
 			if c.want == "" && all != "" || !strings.Contains(all, c.want) {

@@ -27,6 +27,7 @@ type load struct {
 	orphans []end // servers' ends that never learned their token, with an error that is no alteration
 	unnamed int   // connections that were cut off before anybody could tell whose they were
 	over    bool  // a client got bytes that were not sent
+	wholes  int   // conversations that ended as they should, for the client
 }
 
 // record is what became of a conversation.
@@ -96,13 +97,18 @@ func (l *load) harmed(first []byte, f relay.Fault) {
 	l.unnamed++
 }
 
-// run has clients converse with addr, one conversation after the other each, until the time is over, and waits for them.
-func (l *load) run(addr string, outbound bool, clients int, until time.Time) {
+// run has clients converse with addr, one conversation after the other each, until over is closed, and waits for them.
+func (l *load) run(addr string, outbound bool, clients int, over <-chan struct{}) {
 	var wg sync.WaitGroup
 	for range clients {
 		wg.Go(func() {
-			for time.Now().Before(until) && !l.hopeless() {
-				l.one(addr, outbound)
+			for !l.hopeless() {
+				select {
+				case <-over:
+					return
+				default:
+					l.one(addr, outbound)
+				}
 			}
 		})
 	}
@@ -114,6 +120,13 @@ func (l *load) hopeless() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.over
+}
+
+// whole returns how many conversations have ended as they should.
+func (l *load) whole() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.wholes
 }
 
 // one holds one conversation with addr.
@@ -128,6 +141,9 @@ func (l *load) one(addr string, outbound bool) end {
 	defer l.mu.Unlock()
 	r.client, r.ended = e, true
 	l.over = l.over || errors.Is(e.err, errAltered)
+	if e.err == nil {
+		l.wholes++
+	}
 	return e
 }
 
