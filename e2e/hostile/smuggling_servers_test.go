@@ -40,7 +40,7 @@ func startServers(t *testing.T) []*server {
 }
 
 // serverPatience is what the servers' own timeouts are set to, where they can be set, in seconds: the client half-closes, so none should be needed.
-const serverPatience = 3
+const serverPatience = 15
 
 const nginxConf = `worker_processes 1;
 daemon off;
