@@ -74,12 +74,12 @@ func (x *beside) playClass(t *testing.T, class []smuggling.Vector, recorders []*
 			What: class[0].Title + ".",
 			Outcome: []proof.Figure{
 				proof.Figuref("vectors", "%d", len(class)),
-				proof.Figuref("sessions, in all segmentations", "%d", n.sessions),
+				proof.Figuref("sessions", "%d", n.sessions),
 				proof.Figuref("bytes altered", "%d", n.altered),
-				proof.Figuref("heads edited, all of them certain", "%d", n.heads),
-				proof.Figuref("spans, none of them invented", "%d", n.spans),
-				proof.Figuref("requests seen by "+strings.Join(names, ", "), "%d directly, and the same ones inbound, outbound and in pieces", n.requests),
-				proof.Figuref("of all exchanges with them, those answered otherwise by chance, directly too", "%d of %d", n.varied, 3*len(servers)*len(class)),
+				proof.Figuref("heads edited, none on which parsers differ", "%d", n.heads),
+				proof.Figuref("spans, none too many", "%d", n.spans),
+				proof.Figuref("requests seen by "+strings.Join(names, ", "), "%d directly, the same through", n.requests),
+				proof.Figuref("outcomes by chance (directly too)", "%d of %d", n.varied, 3*len(servers)*len(class)),
 			},
 		})
 	}()
