@@ -14,36 +14,39 @@ func TestTheListIsShortAndSaysWhy(t *testing.T) {
 	}
 	seen := map[string]bool{}
 	for _, d := range accepted {
-		if seen[d.suite+" "+d.test] {
-			t.Errorf("%s %s is there twice", d.suite, d.test)
+		for _, test := range d.tests {
+			if seen[d.suite+" "+test] {
+				t.Errorf("%s %s is there twice", d.suite, test)
+			}
+			seen[d.suite+" "+test] = true
 		}
-		seen[d.suite+" "+d.test] = true
 		if d.reason == "" || !strings.HasSuffix(d.reason, ".") || strings.Contains(d.reason, ". ") {
-			t.Errorf("%s %s: the reason is to be one sentence: %q", d.suite, d.test, d.reason)
+			t.Errorf("%s %q: the reason is to be one sentence: %q", d.suite, d.tests, d.reason)
 		}
 	}
 }
 
-func of(o outcome) ending { return ending{outcome: o} }
+func end(o outcome) ending { return ending{outcome: o} }
 
 func TestJudge(t *testing.T) {
-	list := []difference{{suite: "s", test: "T", reason: "R."}, {suite: "other", test: "T", reason: "R."}, {suite: "s", test: "V", reason: "R.", needs: "/nowhere"}}
+	list := []difference{{suite: "s", tests: []string{"T"}, reason: "R."}, {suite: "other", tests: []string{"T"}, reason: "R."}, {suite: "s", tests: []string{"V"}, reason: "R.", needs: "/nowhere"}}
 	for name, c := range map[string]struct {
 		direct, through results
 		accepted        int
 		problem         string // "" = none
 	}{
-		"a listed difference":       {results{"T": of(passed)}, results{"T": of(failed)}, 1, ""},
-		"a listed one passes":       {results{"T": of(passed)}, results{"T": of(passed)}, 0, "take it off"},
-		"a listed one fails anyway": {results{"T": of(failed)}, results{"T": of(failed)}, 0, "take it off"},
-		"a listed one is gone":      {results{}, results{}, 0, "take it off"},
-		"an unlisted difference":    {results{"T": of(passed), "U": of(passed)}, results{"T": of(failed), "U": of(failed)}, 1, "U fails through"},
-		"skipped directly":          {results{"T": of(passed), "U": of(skipped)}, results{"T": of(failed), "U": of(failed)}, 1, "U fails through"},
-		"skipped through":           {results{"T": of(passed), "U": of(passed)}, results{"T": of(failed), "U": of(skipped)}, 1, "U passes directly and is skipped"},
-		"fails directly too":        {results{"T": of(passed), "U": of(failed)}, results{"T": of(failed), "U": of(failed)}, 1, ""},
-		"fails directly only":       {results{"T": of(passed), "U": of(failed)}, results{"T": of(failed), "U": of(passed)}, 1, ""},
-		"missing through":           {results{"T": of(passed), "U": of(passed)}, results{"T": of(failed)}, 1, "U ran directly only"},
-		"missing directly":          {results{"T": of(passed)}, results{"T": of(failed), "U": of(passed)}, 1, "U ran through the sidecar only"},
+		"a listed difference":       {results{"T": end(passed)}, results{"T": end(failed)}, 1, ""},
+		"a listed one is skipped":   {results{"T": end(passed)}, results{"T": end(skipped)}, 1, ""},
+		"a listed one passes":       {results{"T": end(passed)}, results{"T": end(passed)}, 1, "take it off"},
+		"a listed one fails anyway": {results{"T": end(failed)}, results{"T": end(failed)}, 1, "take it off"},
+		"a listed one is gone":      {results{}, results{}, 1, "take it off"},
+		"an unlisted difference":    {results{"T": end(passed), "U": end(passed)}, results{"T": end(failed), "U": end(failed)}, 1, "U fails through"},
+		"skipped directly":          {results{"T": end(passed), "U": end(skipped)}, results{"T": end(failed), "U": end(failed)}, 1, "U fails through"},
+		"skipped through":           {results{"T": end(passed), "U": end(passed)}, results{"T": end(failed), "U": end(skipped)}, 1, "U passes directly and is skipped"},
+		"fails directly too":        {results{"T": end(passed), "U": end(failed)}, results{"T": end(failed), "U": end(failed)}, 1, ""},
+		"fails directly only":       {results{"T": end(passed), "U": end(failed)}, results{"T": end(failed), "U": end(passed)}, 1, ""},
+		"missing through":           {results{"T": end(passed), "U": end(passed)}, results{"T": end(failed)}, 1, "U ran directly only"},
+		"missing directly":          {results{"T": end(passed)}, results{"T": end(failed), "U": end(passed)}, 1, "U ran through the sidecar only"},
 	} {
 		cmp := comparison{suite: "s", direct: c.direct, through: c.through}
 		got, problems := cmp.judge(list)
@@ -60,14 +63,14 @@ func TestJudge(t *testing.T) {
 func TestRetries(t *testing.T) {
 	c := comparison{
 		suite:   "s",
-		direct:  results{"A": of(passed), "B": of(failed), "C": of(passed), "D": of(passed), "T": of(passed)},
-		through: results{"A": of(passed), "B": of(passed), "C": of(failed), "D": of(failed), "T": of(failed)},
+		direct:  results{"A": end(passed), "B": end(failed), "C": end(passed), "D": end(passed), "T": end(passed)},
+		through: results{"A": end(passed), "B": end(passed), "C": end(failed), "D": end(failed), "T": end(failed)},
 	}
-	if got := c.suspects([]difference{{suite: "s", test: "T"}}); !reflect.DeepEqual(got, []string{"B", "C", "D"}) {
+	if got := c.suspects([]difference{{suite: "s", tests: []string{"T"}}}); !reflect.DeepEqual(got, []string{"B", "C", "D"}) {
 		t.Fatalf("suspects %q", got)
 	}
-	c.replace(c.direct, "direct", results{"B": of(passed), "C": of(failed), "D": of(passed)})
-	c.replace(c.through, "through", results{"B": of(passed), "C": of(passed), "D": of(failed)})
+	c.replace(c.direct, "direct", results{"B": end(passed), "C": end(failed), "D": end(passed)})
+	c.replace(c.through, "through", results{"B": end(passed), "C": end(passed), "D": end(failed)})
 	want := []proof.Retry{{Test: "B", Where: "direct"}, {Test: "C", Where: "through"}}
 	if !reflect.DeepEqual(c.retries, want) {
 		t.Errorf("retries %v, want %v", c.retries, want)
@@ -107,7 +110,7 @@ func TestParsePython(t *testing.T) {
 ["test.test_x.T.c", "failed", "trace"]
 ["test.test_x.T.c", "passed", ""]
 `))
-	want := results{"test_x.T.a": of(passed), "test_x.T.b": {skipped, "why"}, "test_x.T.c": {failed, "trace"}}
+	want := results{"test_x.T.a": end(passed), "test_x.T.b": {skipped, "why"}, "test_x.T.c": {failed, "trace"}}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("parsed %v, %v; want %v", got, err, want)
 	}

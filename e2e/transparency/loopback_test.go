@@ -145,6 +145,9 @@ type suite struct {
 // attempts is how often a test that failed is run again alone, in both ways: it fails only if it fails each time.
 const attempts = 2
 
+// maxAgain is how many tests are run again at most: when more fail it is no chance, and each may take its full time.
+const maxAgain = 30
+
 // compare runs the suite directly and through the sidecar, runs again alone what failed, judges, and reports.
 func (env *loopback) compare(s suite) {
 	t := env.t
@@ -162,6 +165,10 @@ func (env *loopback) compare(s suite) {
 	for range attempts {
 		again := c.suspects(accepted)
 		if len(again) == 0 {
+			break
+		}
+		if len(again) > maxAgain {
+			t.Errorf("%s: %d tests failed, too many to run each again", s.name, len(again))
 			break
 		}
 		env.enter(direct)

@@ -39,10 +39,11 @@ type Counts struct {
 	Skipped int `json:"skipped"`
 }
 
-// Difference is a test that fails through the sidecar and passes without it, and why that is right.
+// Difference is a test that fails through the sidecar and passes without it, or some of one class that do for one cause, and why that is
+// right.
 type Difference struct {
-	Test   string `json:"test"`
-	Reason string `json:"reason"` // one sentence
+	Tests  []string `json:"tests"`
+	Reason string   `json:"reason"` // one sentence
 }
 
 // Retry is a test that failed at first and passed when run again alone: it fails by chance, and where it did.

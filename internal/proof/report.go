@@ -134,7 +134,7 @@ func (r Report) Problems() (problems []string) {
 		for _, d := range s.Differences {
 			differences++
 			if d.Reason == "" {
-				problems = append(problems, fmt.Sprintf("%s: %s differs without a reason", s.Name, d.Test))
+				problems = append(problems, fmt.Sprintf("%s: %s differs without a reason", s.Name, strings.Join(d.Tests, ", ")))
 			}
 		}
 		problems = append(problems, unheld(s, s.Verdict)...)
@@ -186,13 +186,17 @@ func (r Report) NewDifferences(known Report) (problems []string) {
 	listed := map[string]bool{}
 	for _, s := range known.Suites {
 		for _, d := range s.Differences {
-			listed[s.Name+" "+d.Test] = true
+			for _, test := range d.Tests {
+				listed[s.Name+" "+test] = true
+			}
 		}
 	}
 	for _, s := range r.Suites {
 		for _, d := range s.Differences {
-			if !listed[s.Name+" "+d.Test] {
-				problems = append(problems, fmt.Sprintf("%s: %s differs, which docs do not tell of; run make transparency", s.Name, d.Test))
+			for _, test := range d.Tests {
+				if !listed[s.Name+" "+test] {
+					problems = append(problems, fmt.Sprintf("%s: %s differs, which docs do not tell of; run make transparency", s.Name, test))
+				}
 			}
 		}
 	}

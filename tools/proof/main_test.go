@@ -89,7 +89,7 @@ func TestCheck(t *testing.T) {
 	}
 	altered, differs := goSuite, goSuite
 	altered.Altered = 1
-	differs.Differences = []proof.Difference{{Test: "TestX", Reason: "Why."}}
+	differs.Differences = []proof.Difference{{Tests: []string{"TestX"}, Reason: "Why."}}
 	storm := proof.Attack{Name: "Storm", Verdict: proof.Held}
 	for want, dir := range map[string]string{
 		"":                                     results(t, goSuite, flood),

@@ -2,20 +2,23 @@
 
     cpython.py PROCESSES MODULE [ID...]
 
-Each class of tests runs in a process of its own, so many at once as PROCESSES says; with IDs, only those tests run, each in a process of
+Each class of tests runs in a process of its own, as many at once as PROCESSES says; with IDs, only those tests run, each in a process of
 its own. Resources that need the Internet are off, as they are by default in CPython's own runner.
 """
 
+import faulthandler
 import json
 import os
 import signal
 import sys
 import tempfile
-import time
 import unittest
 
-# How long one process may take, in seconds; the slowest class of test_asyncio takes half a minute on an idle machine.
-LIMIT = 150
+# How long one test may take, in seconds: the slowest take 10 on an idle machine. One that takes longer is ended, with where it stood.
+LIMIT = 60
+
+# test_socketserver as a whole asks for this resource, and uses loopback only.
+RESOURCES = {"test_socketserver": ["network"]}
 
 
 def flatten(suite):
@@ -27,12 +30,19 @@ def flatten(suite):
 
 
 class Result(unittest.TestResult):
-    """Notes how each test ended; what fails in one part of a test (a subtest, its clean-up) fails it."""
+    """Writes a line about each test as it ends; what fails in one part of a test (a subtest, its clean-up) fails it."""
 
-    def __init__(self):
+    def __init__(self, log):
         super().__init__()
+        self.log = log
         self.ends = {}
+        self.written = set()
         self.class_end = None  # of a set-up that failed or skipped: holds for the tests that did not run
+
+    def write(self, name, outcome, output):
+        self.written.add(name)
+        self.log.write(json.dumps([name, outcome, output]) + "\n")
+        self.log.flush()
 
     def note(self, test, outcome, output):
         if not isinstance(test, unittest.TestCase):
@@ -41,9 +51,14 @@ class Result(unittest.TestResult):
         if self.ends.get(test.id(), ("", ""))[0] != "failed":
             self.ends[test.id()] = (outcome, output)
 
+    def startTest(self, test):
+        super().startTest(test)
+        faulthandler.dump_traceback_later(LIMIT, exit=True)
+
     def stopTest(self, test):
         super().stopTest(test)
-        self.ends.setdefault(test.id(), ("passed", ""))
+        faulthandler.dump_traceback_later(LIMIT, exit=True)  # for what comes between tests
+        self.write(test.id(), *self.ends.get(test.id(), ("passed", "")))
 
     def addError(self, test, err):
         self.note(test, "failed", self._exc_info_to_string(err, test))
@@ -68,12 +83,12 @@ class Result(unittest.TestResult):
 
 def run(tests, log):
     """Runs tests in this process; the lines about them go to the file log."""
-    result = Result()
+    result = Result(log)
+    faulthandler.dump_traceback_later(LIMIT, exit=True)
     unittest.TestSuite(tests).run(result)
-    missing = result.class_end or ("failed", "it did not run")
     for test in tests:
-        outcome, output = result.ends.get(test.id(), missing)
-        log.write(json.dumps([test.id(), outcome, output]) + "\n")
+        if test.id() not in result.written:
+            result.write(test.id(), *(result.class_end or ("failed", "it did not run")))
 
 
 def start(tests, directory):
@@ -84,39 +99,41 @@ def start(tests, directory):
         return pid, home
     os.setpgid(0, 0)
     os.chdir(home)
-    out = os.open("output", os.O_WRONLY | os.O_CREAT, 0o600)
+    out = os.open("output", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(out, 1)
     os.dup2(out, 2)
     with open("results", "w") as log:
         run(tests, log)
-    sys.stdout.flush()
     os._exit(0)
 
 
 def finish(tests, home):
-    """Prints what the process wrote that ran tests; one that did not get to its end failed them all."""
+    """Prints the lines of the process that ran tests. If it did not get to its end, the test at which it ended failed; those after it are
+    returned."""
     try:
         with open(os.path.join(home, "results")) as log:
-            lines = log.read()
+            lines = log.readlines()
     except OSError:
-        lines = ""
-    if lines:
-        print(lines, end="", flush=True)
-        return
+        lines = []
+    print("".join(lines), end="", flush=True)
+    told = {json.loads(line)[0] for line in lines}
+    left = [test for test in tests if test.id() not in told]
+    if not left:
+        return []
     try:
         with open(os.path.join(home, "output"), errors="replace") as out:
             output = out.read()[-3000:]
     except OSError:
         output = ""
-    for test in tests:
-        print(json.dumps([test.id(), "failed", "the process ended or was ended: " + output]), flush=True)
+    print(json.dumps([left[0].id(), "failed", "the process ended: " + output]), flush=True)
+    return left[1:]
 
 
 def main():
     processes, name, wanted = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
     from test import support
 
-    support.use_resources = ["cpu"]
+    support.use_resources = ["cpu"] + RESOURCES.get(name, [])
     support.verbose = 0
     tests = list(flatten(unittest.defaultTestLoader.loadTestsFromName("test." + name)))
     groups = {}
@@ -134,20 +151,18 @@ def main():
             while queue and len(running) < processes:
                 group = queue.pop()
                 pid, home = start(group, directory)
-                running[pid] = (group, home, time.monotonic() + LIMIT)
-            pid, _ = os.waitpid(-1, os.WNOHANG)
-            if pid in running:
-                group, home, _ = running.pop(pid)
-                finish(group, home)
-                try:
-                    os.killpg(pid, signal.SIGKILL)  # what it left behind
-                except OSError:
-                    pass
+                running[pid] = (group, home)
+            pid, _ = os.wait()
+            if pid not in running:
                 continue
-            for pid, (_, _, deadline) in running.items():
-                if time.monotonic() > deadline:
-                    os.killpg(pid, signal.SIGKILL)
-            time.sleep(0.01)
+            group, home = running.pop(pid)
+            try:
+                os.killpg(pid, signal.SIGKILL)  # what it left behind
+            except OSError:
+                pass
+            left = finish(group, home)
+            if left:
+                queue.append(left)
 
 
 if __name__ == "__main__":
