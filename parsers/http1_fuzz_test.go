@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spanwire/spanwire/internal/smuggling"
 	"github.com/spanwire/spanwire/parsers"
 	"github.com/spanwire/spanwire/parsers/parsertest"
 )
@@ -19,7 +20,7 @@ const maxFuzzBytes = 16 << 10
 
 // FuzzRequests feeds one stream of requests in two segmentations.
 func FuzzRequests(f *testing.F) {
-	for _, c := range allGolden(f) {
+	for _, c := range startingPoints(f) {
 		f.Add(joined(c.steps, parsers.ClientToServer), uint16(7))
 	}
 	f.Fuzz(func(t *testing.T, data []byte, cut uint16) {
@@ -31,7 +32,7 @@ func FuzzRequests(f *testing.F) {
 
 // FuzzResponses feeds one stream of responses, to a GET, a HEAD, a POST whose body has not come, and a request with Upgrade.
 func FuzzResponses(f *testing.F) {
-	for _, c := range allGolden(f) {
+	for _, c := range startingPoints(f) {
 		f.Add(joined(c.steps, parsers.ServerToClient), uint16(7), false)
 	}
 	f.Fuzz(func(t *testing.T, data []byte, cut uint16, reset bool) {
@@ -47,7 +48,7 @@ func FuzzResponses(f *testing.F) {
 // FuzzDialogue plays both directions. plan says who speaks next and how much: the low bit is the direction, the rest the number of bytes;
 // a zero ends the direction that spoke last.
 func FuzzDialogue(f *testing.F) {
-	for _, c := range allGolden(f) {
+	for _, c := range startingPoints(f) {
 		f.Add(joined(c.steps, parsers.ClientToServer), joined(c.steps, parsers.ServerToClient), plan(c.steps), uint16(3))
 	}
 	f.Fuzz(func(t *testing.T, client, server, plan []byte, cut uint16) {
@@ -108,7 +109,7 @@ func compareSplits(t *testing.T, steps []parsertest.Step, cut uint16) {
 
 // FuzzDifferentialRequest holds what is framed and may be edited against net/http: the same request, the same end.
 func FuzzDifferentialRequest(f *testing.F) {
-	for _, c := range allGolden(f) {
+	for _, c := range startingPoints(f) {
 		f.Add(joined(c.steps, parsers.ClientToServer))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -120,7 +121,7 @@ func FuzzDifferentialRequest(f *testing.F) {
 		src := bufio.NewReader(bytes.NewReader(data[start.At:])) // net/http takes no empty lines before a request
 		req, err := http.ReadRequest(src)
 		if err != nil {
-			if stricterTarget(err) {
+			if stricter(err) {
 				return
 			}
 			t.Fatalf("net/http: %v", err)
@@ -134,14 +135,15 @@ func FuzzDifferentialRequest(f *testing.F) {
 	})
 }
 
-// stricterTarget reports whether net/http refused the target, which it parses as a URL; to find the end of a message nobody need do that.
-func stricterTarget(err error) bool {
-	return strings.HasPrefix(err.Error(), "parse ") || strings.Contains(err.Error(), "invalid URI")
+// stricter reports whether net/http refused what does not matter to where the message ends: the target, which it parses as a URL, or a Trailer that names
+// a framing field (RFC 9110 §6.5.1 forbids to send that, and what stands in trailers frames nothing).
+func stricter(err error) bool {
+	return strings.HasPrefix(err.Error(), "parse ") || strings.Contains(err.Error(), "invalid URI") || strings.HasPrefix(err.Error(), "bad trailer key")
 }
 
 // FuzzDifferentialResponse is the same for the response to a GET.
 func FuzzDifferentialResponse(f *testing.F) {
-	for _, c := range allGolden(f) {
+	for _, c := range startingPoints(f) {
 		f.Add(joined(c.steps, parsers.ServerToClient), false)
 	}
 	f.Fuzz(func(t *testing.T, data []byte, head bool) {
@@ -241,15 +243,25 @@ func compareBody(t *testing.T, body io.Reader, src *bufio.Reader, size int, end 
 	}
 }
 
-// allGolden reads every golden case that is small enough to start from.
-func allGolden(f *testing.F) []goldenCase {
+// startingPoints returns every golden case and every desync vector that is small enough to start from.
+func startingPoints(f *testing.F) []goldenCase {
 	var cases []goldenCase
+	add := func(c goldenCase) {
+		if size := len(joined(c.steps, 0)) + len(joined(c.steps, 1)); size < 4096 {
+			cases = append(cases, c)
+		}
+	}
 	for _, file := range goldenFiles(f) {
 		for _, c := range readGolden(f, file) {
-			if size := len(joined(c.steps, 0)) + len(joined(c.steps, 1)); size < 4096 {
-				cases = append(cases, c)
-			}
+			add(c)
 		}
+	}
+	vectors, err := smuggling.All()
+	if err != nil {
+		f.Fatal(err)
+	}
+	for i := range vectors {
+		add(goldenCase{name: vectors[i].Name, steps: vectorSteps(&vectors[i])})
 	}
 	return cases
 }

@@ -93,7 +93,7 @@ func startHAProxy(t *testing.T) *server {
 }
 
 const nodeServer = `const [host, port] = process.argv[1].split(':');
-require('http').createServer({sendDate: false}, (req, res) => {
+require('http').createServer((req, res) => {
 	require('fs').writeSync(1, '"' + req.method + ' ' + req.url + '"\n');
 	req.on('data', () => {});
 	req.on('end', () => res.end(req.method + ' ' + req.url + '\n'));
