@@ -339,7 +339,9 @@ func (s *session) dropLegs() {
 	for i := range s.detour.legs {
 		l := &s.detour.legs[i]
 		s.w.stats.PendingBytes -= int64(len(l.bytes))
-		s.unsent(parsers.ClientToServer, len(l.bytes))
+		if len(s.flows[client].pending) == 0 { // else those are sent first, and then nothing more
+			s.unsent(parsers.ClientToServer, len(l.bytes))
+		}
 		s.w.putBuffer(l.bytes)
 		*l = leg{}
 	}

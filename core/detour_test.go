@@ -415,3 +415,26 @@ func TestAServerThatClosesWithRequestsInFlight(t *testing.T) {
 		t.Error("the second service was dialled")
 	}
 }
+
+// A server that ends its side with a request in flight takes those that waited for another route with it; what the client sends after them must
+// not reach it either, for between the two something would be missing.
+func TestNothingFollowsAGapToAServerThatHasEnded(t *testing.T) {
+	home, other := newBackend(t), newService(t, "other")
+	e, addr := routed(t, home.addr)
+	c := dial(t, addr)
+	mustWrite(t, c, ask("/first", "")+ask("/routed", to(other)))
+	s := home.accept()
+	first := head(t, s)
+	if err := s.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := c.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
+		t.Fatalf("the client read %d, %v", n, err)
+	}
+	mustWrite(t, c, ask("/after", ""))
+	_ = c.CloseWrite()
+	if rest := readAll(s); rest != "" || !strings.HasPrefix(first, "GET /first ") {
+		t.Errorf("the server read %q, then %q", first, rest)
+	}
+	noSessions(t, e)
+}

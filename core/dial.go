@@ -226,6 +226,7 @@ func (s *session) dialFailed(why Refusal, f span.Failure) {
 		s.leave()
 		return
 	}
+	s.giveUpPending(&s.flows[parsers.ClientToServer])
 	if w.routing && s.detour != nil {
 		s.dropLegs()
 		s.noteDestination()
@@ -233,7 +234,6 @@ func (s *session) dialFailed(why Refusal, f span.Failure) {
 	s.cause = f
 	s.phase = phaseFailing
 	s.flows[parsers.ClientToServer].broken = true
-	s.giveUpPending(&s.flows[parsers.ClientToServer])
 	w.loop.StopTimer(&s.timer)
 	if s.failureTold() {
 		s.endFailed()

@@ -86,7 +86,7 @@ func TestIdleSessionsAreCheap(t *testing.T) {
 	if !lines.Scan() {
 		t.Fatal("no address")
 	}
-	e, addr := inboundTo(t, lines.Text(), Config{})
+	e, addr := inboundTo(t, lines.Text(), Config{Verify: unverified})
 	drain := make(chan struct{})
 	go func() {
 		for {

@@ -229,6 +229,9 @@ func (s *session) endOfStream(d parsers.Direction) {
 			s.leave()
 			return
 		}
+		if s.parked() {
+			s.flows[parsers.ClientToServer].broken = true // what came behind the legs must not follow what came before them
+		}
 		s.dropLegs()
 		s.w.again.push(s) // the client is read again
 	}

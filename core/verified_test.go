@@ -23,6 +23,24 @@ func rulesOf(r *verify.Rules) *verify.Rules {
 	return r
 }
 
+// What is not verified has no reader beside it: its counters stay at zero while bytes flow.
+func TestNothingIsVerifiedUnasked(t *testing.T) {
+	for _, rules := range []*verify.Rules{unverified, nil} {
+		l := connect(t, Config{Verify: rules})
+		l.send(request)
+		_ = head(t, l.server)
+		l.reply(response)
+		_ = mustRead(t, l.client, len(response))
+		var want [2]verify.Counts
+		if rules == nil {
+			want = [2]verify.Counts{{Verified: uint64(len(request))}, {Verified: uint64(len(response))}}
+		}
+		if got := l.e.Stats().Verified; got != want {
+			t.Errorf("verified %+v, want %+v", got, want)
+		}
+	}
+}
+
 // closeVerified closes e: nothing may have been altered, and each byte that was received is accounted for.
 func closeVerified(t testing.TB, e *Engine) {
 	t.Helper()

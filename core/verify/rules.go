@@ -63,7 +63,7 @@ func (r *Rules) of(d int, outbound bool) *allowed {
 	return &r.inbound
 }
 
-// inserts reports whether text is whole header lines of names that may be inserted, each of them once.
+// inserts reports whether text is one or more whole header lines of names that may be inserted.
 func (a *allowed) inserts(text []byte) bool {
 	if len(text) == 0 {
 		return false

@@ -268,9 +268,9 @@ func (w *window) editDone() {
 	}
 }
 
-// append adds what was received. Rather than growing it moves what is left to the front, where that makes room.
+// append adds what was received. Rather than growing it moves what is left to the front, where that is the smaller part.
 func (w *window) append(b []byte) {
-	if w.off > 0 && len(w.bytes)+len(b) > cap(w.bytes) {
+	if w.off > len(w.bytes)/2 && len(w.bytes)+len(b) > cap(w.bytes) {
 		w.bytes = w.bytes[:copy(w.bytes, w.bytes[w.off:])]
 		w.off = 0
 	}
