@@ -190,7 +190,7 @@ race: need-gcc need-java build image-root demo-service $(ZIPKIN_JAR) $(JAEGER) $
 	export CGO_ENABLED=1 SPANWIRE_RACE=1 GORACE="halt_on_error=1 exitcode=66 log_path=$$found/race"; \
 	SPANWIRE_BIN=$(CURDIR)/build/race/spanwire $(E2E) \
 	$(TEST) -race -count=1 -tags e2e $$($(GO) list -tags e2e ./e2e/... | grep -vE '/e2e/($(RACE_LEFT_OUT))(/|$$)' | grep -E '$(RACE)') || code=1; \
-	build/soak/soak -race -bin build/race/spanwire -minutes 1 -out build/race/soak || code=1; \
+	build/soak/soak -race -rate 100 -bin build/race/spanwire -minutes 1 -out build/race/soak || code=1; \
 	if compgen -G "$$found/*" >/dev/null; then cat "$$found"/*; code=1; fi; \
 	exit $$code
 

@@ -28,7 +28,7 @@ func soak(args []string) int {
 	minutes := flags.Float64("minutes", 2, "how long traffic is sent, in minutes; at least 1")
 	flags.Float64Var(&r.rate, "rate", 400, "requests a second, all kinds together")
 	flags.Uint64Var(&r.seed, "seed", 1, "of what is random in the traffic")
-	flags.BoolVar(&r.race, "race", false, "the sidecar is built with the race detector: do not judge its memory")
+	flags.BoolVar(&r.race, "race", false, "the sidecar is built with the race detector: do not judge its memory and its speed")
 	dir := flags.String("out", "build/soak", "directory of the report")
 	render := flags.String("render", "", "directory whose soak.json to make soak.md of again, and the summary for tools/proof; nothing is run")
 	if err := flags.Parse(args); err != nil {

@@ -134,7 +134,10 @@ func (r *runner) start(app, upstream *application) error {
 	if r.sidecar, err = startSidecar(r.bin, args); err != nil {
 		return err
 	}
-	r.targets.roots = x509.NewCertPool()
+	r.targets.roots, r.targets.limit = x509.NewCertPool(), visitLimit
+	if r.race {
+		r.targets.limit = raceLimit
+	}
 	for s, a := range [...]*application{app, upstream} {
 		r.targets.plain[s] = r.sidecar.listener(a.plain)
 		r.targets.secure[s] = r.sidecar.listener(a.secure)

@@ -13,6 +13,8 @@ type targets struct {
 	plain, secure [sides]string // in front of the application, and of the upstream
 	dead          [sides]string // in front of a port where nobody listens
 	roots         *x509.CertPool
+	// limit bounds a visit: nothing takes nearly as long, and what hangs is to be noticed.
+	limit time.Duration
 }
 
 // kind is one sort of traffic.
@@ -58,8 +60,11 @@ type client struct {
 	links   links
 }
 
-// visitLimit bounds a visit: nothing takes nearly as long, and what hangs is to be noticed.
-const visitLimit = 30 * time.Second
+// visitLimit is the limit of a visit; under the race detector, which may be on a machine with much else to do, it is raceLimit.
+const (
+	visitLimit = 30 * time.Second
+	raceLimit  = 2 * time.Minute
+)
 
 // run sends the mix at rate requests a second until ctx is done, and returns once all that was begun has ended.
 func run(ctx context.Context, t *targets, tally *tally, rate float64, seed uint64) {
@@ -93,7 +98,7 @@ func (c *client) work(ctx context.Context, k *kind, interval time.Duration) {
 	next := time.Now().Add(time.Duration(c.random.Float64() * float64(interval)))
 	for pause(ctx, time.Until(next)) {
 		// What was begun is ended: a request cut off by the end of the run would be one of unknown outcome.
-		visit, cancel := context.WithTimeout(context.WithoutCancel(ctx), visitLimit)
+		visit, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.targets.limit)
 		k.visit(visit, c)
 		cancel()
 		c.visits++

@@ -42,7 +42,7 @@ func direct(t *testing.T) *targets {
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(a.certificate)
-	return &targets{plain: [2]string{a.plain, a.plain}, secure: [2]string{a.secure, a.secure}, dead: [2]string{dead, dead}, roots: roots}
+	return &targets{plain: [2]string{a.plain, a.plain}, secure: [2]string{a.secure, a.secure}, dead: [2]string{dead, dead}, roots: roots, limit: visitLimit}
 }
 
 // TestTrafficIsFlawlessWithoutASidecar runs the mix against the application itself: what fails through the sidecar is then not the
