@@ -5,7 +5,6 @@ package admin
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"strconv"
@@ -106,15 +105,6 @@ type Server struct {
 	served    chan error
 }
 
-// listener is one bound listener and who gets what at it.
-type listener struct {
-	net.Listener
-	name string
-	// all: every client gets everything. Otherwise those that connected to allAt do (invalid: none).
-	all   bool
-	allAt net.IP
-}
-
 // New binds the listeners; nothing is answered before Start.
 func New(cfg Config) (*Server, error) {
 	if cfg.Log == nil {
@@ -157,7 +147,7 @@ func (s *Server) bind() error {
 	admin, metrics := s.cfg.Admin, s.cfg.Metrics
 	switch {
 	case admin != "" && metrics != "" && overlap(admin, metrics):
-		l, err := listen("admin", wider(admin, metrics))
+		l, err := s.listen("admin", wider(admin, metrics))
 		if err != nil {
 			return err
 		}
@@ -167,7 +157,7 @@ func (s *Server) bind() error {
 		s.listeners = append(s.listeners, l)
 		return nil
 	case admin != "":
-		l, err := listen("admin", admin)
+		l, err := s.listen("admin", admin)
 		if err != nil {
 			return err
 		}
@@ -177,20 +167,12 @@ func (s *Server) bind() error {
 	if metrics == "" {
 		return nil
 	}
-	l, err := listen("metrics", metrics)
+	l, err := s.listen("metrics", metrics)
 	if err != nil {
 		return err
 	}
 	s.listeners = append(s.listeners, l)
 	return nil
-}
-
-func listen(name, addr string) (*listener, error) {
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return nil, fmt.Errorf("%s listener %s: %w", name, addr, err)
-	}
-	return &listener{Listener: l, name: name}, nil
 }
 
 // overlap reports whether two addresses cannot both be bound.
@@ -224,26 +206,6 @@ func (s *Server) serve(l *listener) {
 		s.cfg.Log.Error("admin listener failed", "listener", l.name, "address", l.Addr().String(), "error", err)
 	}
 	s.served <- err
-}
-
-// Accept gives each connection the access that its local address has. It is what fasthttp calls.
-func (l *listener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	full := l.all
-	if !full && l.allAt != nil {
-		local, ok := c.LocalAddr().(*net.TCPAddr)
-		full = ok && local.IP.Equal(l.allAt)
-	}
-	return &client{Conn: c, full: full}, nil
-}
-
-// client is a connection and what it may ask for.
-type client struct {
-	net.Conn
-	full bool // everything; else health and metrics
 }
 
 // Addrs returns the addresses of the listeners by name, "admin" and "metrics", with their real ports; one that is off is "".
