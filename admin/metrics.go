@@ -124,6 +124,10 @@ func appendReasons(e *encoder, st *core.Stats) {
 	for j := span.JoinRoot; j < span.NumJoins; j++ {
 		e.uint(st.Joins[j], "how", j.String())
 	}
+	e.family("spanwire_join_ids", "gauge", "Request ids that outbound requests can be joined by: in flight, or ended and not expired.")
+	e.int(int64(st.JoinIDs))
+	e.family("spanwire_join_ids_evicted_total", "counter", "Request ids forgotten before their time, the join table being full.")
+	e.uint(st.JoinEvicted)
 }
 
 // appendExports appends the accounts: for each exporter, recorded = exported + dropped + queued whenever nothing moves.

@@ -147,6 +147,7 @@ func fakeRelay() core.Stats {
 		st.BadContexts[i] = uint64(700 + i)
 	}
 	st.Ignored, st.OtherNames, st.StatesDropped, st.IDsTooLong, st.TagsLost = 801, 802, 803, 804, 805
+	st.JoinIDs, st.JoinEvicted = 806, 807
 	for i := range st.Refused {
 		st.Refused[i] = uint64(300 + i)
 	}
@@ -248,6 +249,8 @@ func TestMetricsSayWhatTheCountersSay(t *testing.T) {
 	check(802, "spanwire_other_operations_total")
 	check(803, "spanwire_tracestates_dropped_total")
 	check(804, "spanwire_request_ids_too_long_total")
+	check(806, "spanwire_join_ids")
+	check(807, "spanwire_join_ids_evicted_total")
 	check(805, "spanwire_tags_dropped_total")
 	for r := core.RefusedSelf; r < core.NumRefusals; r++ {
 		check(float64(st.Refused[r]), "spanwire_refused_total", "reason", r.String())

@@ -127,7 +127,7 @@ func (p *player) released() error {
 		return fmt.Errorf("%d bytes were altered, says the engine", now.altered)
 	case now.unaccounted != 0:
 		return fmt.Errorf("%d bytes were received and are neither verified nor undelivered", now.unaccounted)
-	case p.shared.JoinStats().Live != 0:
+	case p.shared.JoinStats(0).Live != 0:
 		return errors.New("a request is in flight in the join table")
 	}
 	p.before.requests = now.requests - p.before.requests

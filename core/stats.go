@@ -93,6 +93,8 @@ type Stats struct {
 	RouteMoves    uint64                      // upstream connections replaced for a route
 	Verified      [2]verify.Counts            // with Config.Verify, by parsers.Direction
 	PendingBytes  int64                       // bytes held for slow receivers now
+	JoinIDs       int                         // ids remembered in the join table now
+	JoinEvicted   uint64                      // ids forgotten before their time, the join table being full
 	LoopDelay     time.Duration               // how long the slowest loop took to answer this very question
 }
 
@@ -140,12 +142,16 @@ func (e *Engine) answered(i int, st Stats) {
 	e.last.stats[i] = st
 }
 
-// lastStats sums what the loops said last.
+// lastStats sums what the loops said last, and asks the join table, which is nobody's.
 func (e *Engine) lastStats() (sum Stats) {
 	e.last.Lock()
-	defer e.last.Unlock()
 	for i := range e.last.stats {
 		sum.add(&e.last.stats[i])
+	}
+	e.last.Unlock()
+	if !e.cfg.Disabled {
+		st := e.cfg.Trace.JoinStats(int64(time.Since(e.base)))
+		sum.JoinIDs, sum.JoinEvicted = st.IDs, st.Evicted
 	}
 	return sum
 }

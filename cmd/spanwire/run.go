@@ -53,6 +53,9 @@ func run(c *cli.Context, flags *settings.Flags, environ []string, stderr io.Writ
 	}
 	s.logStart(loaded)
 	releaseStartMemory()
+	ended := make(chan struct{})
+	defer close(ended)
+	go keepReleasing(s.engine, ended)
 	return s.wait(signals)
 }
 

@@ -322,6 +322,9 @@ func (j *joinTable) release(ref joinRef, mono int64) (hit bool) {
 	s := &j.shards[ref.key.hi&j.mask]
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.v.log == nil {
+		return true // evicted, and the rest has been swept since
+	}
 	e := s.v.at(ref.seq)
 	if e.first != ref.seq || e.key != ref.key {
 		// It was carried along when the log came round, and the log has grown since; or it was evicted.
@@ -407,30 +410,4 @@ func (s *joinShard) anyLive(e *joinEntry) bool {
 		o.state = joinFree
 	}
 	return false
-}
-
-// JoinStats describes the join table.
-type JoinStats struct {
-	IDs     int    // requests remembered; expired ones count until their place is needed
-	Live    int    // of them, those in flight
-	Evicted uint64 // requests forgotten before their time, since the table was full
-}
-
-// JoinStats counts what is in the join table. Any goroutine.
-func (s *Shared) JoinStats() (st JoinStats) {
-	for i := range s.joins.shards {
-		sh := &s.joins.shards[i]
-		sh.mu.Lock()
-		for k := range sh.v.log {
-			if sh.v.log[k].state != joinFree {
-				st.IDs++
-			}
-			if sh.v.log[k].state == joinLive {
-				st.Live++
-			}
-		}
-		st.Evicted += sh.evicted
-		sh.mu.Unlock()
-	}
-	return st
 }

@@ -125,7 +125,7 @@ func TestLateCallsUntilExpiry(t *testing.T) {
 	f.mono += 5001e6
 	call, _ = f.begin(outbound("r1"))
 	wantJoin(t, call, span.JoinRoot, nil)
-	if n := f.t.s.JoinStats(); n.IDs != 0 || n.Evicted != 0 {
+	if n := f.t.s.JoinStats(f.mono); n.IDs != 0 || n.Evicted != 0 {
 		t.Fatalf("after expiry: %+v", n)
 	}
 }
