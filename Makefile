@@ -162,10 +162,14 @@ e2e: need-java build image-root demo-service $(ZIPKIN_JAR) $(JAEGER) $(KUBE)/kub
 PROOF := transparency|hostile|faults
 RESULTS ?= $(CURDIR)/build/proof
 
+.PHONY: load-build
+load-build:
+	$(GO) build -trimpath -o build/spanload ./cmd/spanload
+
 .PHONY: proof-run
-proof-run: build
+proof-run: build load-build
 	@rm -rf $(RESULTS)
-	SPANWIRE_BIN=$(CURDIR)/build/spanwire SPANWIRE_CACHE=$(SPANWIRE_CACHE) SPANWIRE_RESULTS=$(RESULTS) \
+	SPANWIRE_BIN=$(CURDIR)/build/spanwire SPANWIRE_LOAD=$(CURDIR)/build/spanload SPANWIRE_CACHE=$(SPANWIRE_CACHE) SPANWIRE_RESULTS=$(RESULTS) \
 	$(TEST) -count=1 -p=1 -parallel=3 -timeout=20m -tags e2e $$($(GO) list -tags e2e ./e2e/... | grep -E '/e2e/($(PROOF))(/|$$)')
 
 .PHONY: proof
@@ -218,8 +222,7 @@ ENVOY_VERSION := 1.40.0
 ENVOY_DIR ?= build/envoy
 
 .PHONY: bench-build
-bench-build: build
-	$(GO) build -trimpath -o build/spanload ./cmd/spanload
+bench-build: build load-build
 	$(GO) build -trimpath -ldflags '-X main.commit=$(COMMIT)' -o build/spanbench ./cmd/spanbench
 
 .PHONY: figures

@@ -23,6 +23,7 @@ var packages = map[string]string{
 	"node":      "nodejs",
 	"nsenter":   "util-linux",
 	"setpriv":   "util-linux",
+	"prlimit":   "util-linux",
 	"unshare":   "util-linux",
 	"ip6tables": "iptables",
 
