@@ -46,6 +46,18 @@ var accepted = []difference{
 		suite: "CPython test_imaplib", tests: of("test_imaplib.TestImaplib", "test_imap4_host_default_value"),
 		reason: "It skips itself because port 143, where nobody listens, accepts the connection and then resets it.",
 	},
+	{
+		suite: "curl", tests: []string{"refused"},
+		reason: "A port without a listener accepts through the sidecar and then resets, so curl ends with 56 (failure in receiving) and not with 7 (failed to connect).",
+	},
+	{
+		suite: "Node fetch", tests: []string{"refused kind"},
+		reason: "A port without a listener accepts through the sidecar and then resets, so the error's code is ECONNRESET and not ECONNREFUSED.",
+	},
+	{
+		suite: "JDK HttpClient", tests: []string{"refused kind"},
+		reason: "A port without a listener accepts through the sidecar and then resets, so the exception is an IOException and not the ConnectException below it.",
+	},
 }
 
 // of names tests of a class.

@@ -97,6 +97,20 @@ func TestParseGo(t *testing.T) {
 	}
 }
 
+func TestParseVerbose(t *testing.T) {
+	got := parseVerbose("=== RUN   Test\n=== RUN   Test/A\n=== RUN   Test/A/deeper\n=== RUN   Test/B\n--- FAIL: Test (0.00s)\n    --- PASS: Test/A (0.00s)\n" +
+		"        --- PASS: Test/A/deeper (0.00s)\n    --- FAIL: Test/B (0.00s)\n=== RUN   TestC\n--- SKIP: TestC (0.00s)\n=== RUN   TestD\npanic: here\n")
+	want := map[string]outcome{"Test/A": passed, "Test/B": failed, "TestC": skipped, "TestD": failed}
+	for name, o := range want {
+		if got[name].outcome != o {
+			t.Errorf("%s: outcome %d, want %d", name, got[name].outcome, o)
+		}
+	}
+	if len(got) != len(want) {
+		t.Errorf("%d tests, want %d: %v", len(got), len(want), got)
+	}
+}
+
 func TestNeedsInternet(t *testing.T) {
 	const source = "func helper() { mustHaveExternalNetwork(t) }\nfunc TestA(t *testing.T) {\n\ttestenv.MustHaveExternalNetwork(t)\n}\n\nfunc TestB(t *testing.T) {\n\tx()\n}\nfunc TestC(t *testing.T) {\n\tmustHaveExternalNetwork(t)\n}\n"
 	if got := needInternet(source); !reflect.DeepEqual(got, []string{"TestA", "TestC"}) {

@@ -26,7 +26,42 @@ func parseGo(test, output string, exitedWith0 bool) ending {
 	return e
 }
 
+// parseVerbose says how the tests ended that a test binary ran with -test.v: those at the top, and where a package has its tests as methods
+// of a suite, below a test that is called Test, the methods in place of that. One that began and has no end failed.
+func parseVerbose(output string) results {
+	r := results{}
+	for line := range strings.Lines(output) {
+		m := verboseLine.FindStringSubmatch(line)
+		if m == nil {
+			continue
+		}
+		name := m[2]
+		if sub, ok := strings.CutPrefix(name, "Test/"); name == "Test" || strings.Contains(sub, "/") || !ok && strings.Contains(name, "/") {
+			continue
+		}
+		e := ending{outcome: map[string]outcome{"--- PASS: ": passed, "--- SKIP: ": skipped}[m[1]]}
+		if e.outcome == 0 {
+			e = ending{failed, around(output, name)}
+		}
+		r[name] = e
+	}
+	return r
+}
+
+// around returns what a test binary wrote of a test: from its beginning, or from its end up to the next.
+func around(output, name string) string {
+	for _, mark := range []string{"--- FAIL: " + name + " ", "=== RUN   " + name + "\n"} {
+		if at := strings.Index(output, mark); at >= 0 {
+			const most = 3000 // bytes: a failure and its stack
+			return tail(output[max(0, at-most/2):min(len(output), at+most/2)])
+		}
+	}
+	return tail(output)
+}
+
 var (
+	verboseLine = regexp.MustCompile(`^ *(=== RUN +|--- (?:PASS|FAIL|SKIP): )(\S+)`)
+
 	testFunc     = regexp.MustCompile(`(?m)^func (\w+)\(`)
 	wantInternet = regexp.MustCompile(`[mM]ustHaveExternalNetwork\(`)
 )

@@ -16,6 +16,9 @@ const RequireVariable = "SPANWIRE_REQUIRE_TOOLS"
 var packages = map[string]string{
 	"ip":        "iproute2",
 	"java":      "openjdk-17-jre-headless",
+	"javac":     "openjdk-17-jdk-headless",
+	"psql":      "postgresql-client",
+	"redis-cli": "redis-tools",
 	"nft":       "nftables",
 	"nginx":     "nginx-light libnginx-mod-stream",
 	"ss":        "iproute2",
@@ -27,6 +30,7 @@ var packages = map[string]string{
 	"unshare":   "util-linux",
 	"ip6tables": "iptables",
 
+	"mariadb": "mariadb-client-core", "mariadbd": "mariadb-server-core", "mariadb-install-db": "mariadb-server-core",
 	"iptables-legacy": "iptables", "ip6tables-legacy": "iptables",
 	"systemd-analyze": "systemd",
 }

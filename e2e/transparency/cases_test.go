@@ -1,0 +1,207 @@
+//go:build e2e
+
+package transparency
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"maps"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+)
+
+// A client is run case by case, and a case is held against itself: what a program printed through the sidecar is what it printed without.
+
+// clientPatience bounds one run of a client's program.
+const clientPatience = 2 * time.Minute
+
+// observation is a case of a client: whether it went as the client expects, and what it printed, which is the same in every run.
+type observation struct {
+	name   string
+	ok     bool
+	detail string
+}
+
+// client is a program that somebody else wrote, and what is done with it.
+type client struct {
+	name, version, how string
+	// cases runs all cases, as env's way is at the moment.
+	cases func() []observation
+	// server has what the server saw since it was last asked; nil = it is not asked.
+	server func() received
+	// spans is how many the sidecar is to make besides one for each HTTP/1 request that server saw: for requests to other servers, and
+	// for connections that could not be made.
+	spans int
+	// unedited is how many of the requests that server saw get no header: their heads are larger than the sidecar adds to.
+	unedited int
+}
+
+// suiteOf returns the client as a suite: its cases are the tests. To these come three that look at the whole run: what the server received,
+// that each of its requests brought a trace context, and how many spans there are.
+func suiteOf(env *loopback, group string, c client) suite {
+	var directly map[string]string // detail by case
+	var seen []string
+	run := func(names []string, _ bool) results {
+		env.settle()
+		if c.server != nil {
+			c.server()
+		}
+		before := len(env.spans.Spans())
+		all := results{}
+		details := map[string]string{}
+		for _, o := range c.cases() {
+			if _, twice := details[o.name]; twice {
+				env.t.Errorf("%s: two cases are called %s", c.name, o.name)
+			}
+			details[o.name] = o.detail
+			e := ending{outcome: passed}
+			was, known := directly[o.name]
+			switch {
+			case !o.ok:
+				e = ending{failed, o.detail}
+			case env.way == through && known && was != o.detail:
+				e = ending{failed, fmt.Sprintf("directly %s\nthrough %s", was, o.detail)}
+			}
+			all[o.name] = e
+		}
+		env.settle()
+		spans := len(env.spans.Spans()) - before
+		var got received
+		if c.server != nil {
+			got = c.server()
+			all["(what the server received)"] = compareLists(env.way, seen, got.seen)
+		}
+		wantSpans, wantTraced := 0, 0
+		if env.way == through {
+			wantSpans, wantTraced = got.h1+c.spans, got.h1-c.unedited
+		}
+		all["(spans)"] = equal("spans", spans, wantSpans)
+		all["(requests with a trace context)"] = equal("requests with a trace context", got.traced, wantTraced)
+		if env.way == direct {
+			directly, seen = details, got.seen
+		}
+		if names != nil {
+			maps.DeleteFunc(all, func(name string, _ ending) bool { return !slices.Contains(names, name) })
+		}
+		return all
+	}
+	return suite{name: c.name, group: group, version: c.version, how: c.how, run: run}
+}
+
+// equal is passed when both numbers are the same.
+func equal(what string, got, want int) ending {
+	if got != want {
+		return ending{failed, fmt.Sprintf("%d %s, want %d", got, what, want)}
+	}
+	return ending{outcome: passed}
+}
+
+// compareLists is passed through the sidecar when got is what was received directly.
+func compareLists(w way, directly, got []string) ending {
+	if w == direct {
+		return ending{outcome: passed}
+	}
+	count := map[string]int{}
+	for _, line := range directly {
+		count[line]++
+	}
+	for _, line := range got {
+		count[line]--
+	}
+	var differs []string
+	for line, n := range count {
+		if n != 0 {
+			differs = append(differs, fmt.Sprintf("%+d %s", -n, line))
+		}
+	}
+	if len(differs) > 0 {
+		return ending{failed, strings.Join(differs, "\n")}
+	}
+	return ending{outcome: passed}
+}
+
+// program runs a program that prints its cases, a line each: ok or not ok, name, detail, with tabs between.
+func program(env *loopback, extra []string, name string, args ...string) (list []observation) {
+	ctx, cancel := context.WithTimeout(env.t.Context(), clientPatience)
+	defer cancel()
+	out, ok := output(env.command(ctx, extra, name, args...))
+	for line := range strings.Lines(out) {
+		field := strings.SplitN(strings.TrimRight(line, "\n"), "\t", 3)
+		if len(field) == 3 && (field[0] == "ok" || field[0] == "not ok") {
+			list = append(list, observation{field[1], field[0] == "ok", field[2]})
+		}
+	}
+	if !ok || len(list) == 0 {
+		env.t.Errorf("%s %s %v:\n%s", name, env.way, args, tail(out))
+	}
+	return list
+}
+
+// step is one run of a command line program.
+type step struct {
+	name  string
+	args  []string
+	stdin string
+	exit  int    // the code that it is to end with
+	want  string // what its output is to contain
+	mask  *regexp.Regexp
+}
+
+// steps runs command with the arguments of each step, base before them, and observes its output and exit code.
+func steps(env *loopback, extra []string, command string, base []string, list []step) (all []observation) {
+	for _, s := range list {
+		out, code := runStep(env, extra, command, append(append([]string(nil), base...), s.args...), s.stdin)
+		if s.mask != nil {
+			out = s.mask.ReplaceAllString(out, "…")
+		}
+		ok := code == s.exit && strings.Contains(out, s.want)
+		detail := fmt.Sprintf("exit %d: %s", code, digest(out))
+		if !ok {
+			detail += fmt.Sprintf(" (want exit %d and %q)", s.exit, s.want)
+		}
+		all = append(all, observation{s.name, ok, detail})
+	}
+	return all
+}
+
+// runStep runs a command and returns what it wrote to its standard output, and its exit code; -1 when it was killed.
+func runStep(env *loopback, extra []string, command string, args []string, stdin string) (out string, code int) {
+	ctx, cancel := context.WithTimeout(env.t.Context(), clientPatience)
+	defer cancel()
+	cmd := env.command(ctx, extra, command, args...)
+	cmd.Stdin = strings.NewReader(stdin)
+	b, err := cmd.Output()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		env.t.Errorf("%s %v: %v", command, args, err)
+		return string(b), -1
+	}
+	return string(b), cmd.ProcessState.ExitCode()
+}
+
+// digest is s itself when it is short text, else its length and hash.
+func digest(s string) string {
+	const short = 600 // bytes: an answer's head and some lines
+	if len(s) <= short && utf8.ValidString(s) {
+		return fmt.Sprintf("%q", s)
+	}
+	return fmt.Sprintf("%d bytes %x", len(s), sha256.Sum256([]byte(s)))
+}
+
+// firstLine is the first line that a command prints: its version.
+func firstLine(t testing.TB, name string, args ...string) string {
+	t.Helper()
+	out, err := exec.Command(name, args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %v: %v\n%s", name, args, err, out)
+	}
+	line, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
+	return strings.TrimSpace(line)
+}

@@ -1,0 +1,18 @@
+// Package suites names the modules whose own tests are run through the sidecar. It stands in a module of its own, so that what they
+// need is no dependency of the project.
+package suites
+
+import (
+	_ "github.com/gorilla/websocket"
+	_ "golang.org/x/net/http2"
+	_ "golang.org/x/net/websocket"
+	_ "google.golang.org/grpc/balancer/grpclb"
+	_ "google.golang.org/grpc/balancer/pickfirst"
+	_ "google.golang.org/grpc/channelz/service"
+	_ "google.golang.org/grpc/credentials"
+	_ "google.golang.org/grpc/health"
+	_ "google.golang.org/grpc/interop"
+	_ "google.golang.org/grpc/orca"
+	_ "google.golang.org/grpc/peer"
+	_ "google.golang.org/grpc/stats"
+)
