@@ -149,6 +149,13 @@ fuzz-short:
 fuzz: ## run every fuzz target for FUZZTIME (1m)
 	@tools/fuzz $(FUZZTIME)
 
+# Which targets: regular expressions of names.
+TARGETS ?=
+
+.PHONY: fuzz-corpus
+fuzz-corpus: ## keep what fuzzing found here, as far as it reaches new code: testdata/fuzz (minutes; TARGETS='FuzzSession FuzzB3')
+	@$(GO) run ./tools/fuzzcorpus $(TARGETS)
+
 # What the end-to-end tests are told beside SPANWIRE_BIN.
 E2E := SPANWIRE_DEMO_SERVICE=$(CURDIR)/build/demo-service SPANWIRE_DEMO=$(CURDIR)/build/demo \
 	SPANWIRE_ZIPKIN_JAR=$(ZIPKIN_JAR) SPANWIRE_JAEGER=$(JAEGER) SPANWIRE_KUBE=$(KUBE) SPANWIRE_IMAGE_ROOT=$(CURDIR)/build/image

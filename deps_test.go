@@ -65,6 +65,7 @@ var rules = []rule{
 	{dir: "internal/proof"},
 	{dir: "internal/smuggling", alone: true},
 	{dir: "tools/testreport", own: []string{"internal/need"}},
+	{dir: "tools/fuzzcorpus"},
 	{dir: "tools/proof", own: []string{"internal/proof"}},
 	{dir: "tools/soak", own: []string{"internal/proof"}, modules: true},
 }
