@@ -62,7 +62,7 @@ func TestAttacks(t *testing.T) {
 // chosen reports whether the attack is to be made.
 func chosen(name string) bool {
 	only := os.Getenv(onlyVariable)
-	return only == "" || slices.ContainsFunc(strings.Split(only, ","), func(part string) bool { return strings.Contains(name, part) })
+	return only == "" || slices.ContainsFunc(strings.Split(only, ","), func(part string) bool { return strings.Contains(strings.ToLower(name), strings.ToLower(part)) })
 }
 
 // outcome is an attack and what came of it.

@@ -42,48 +42,48 @@ const (
 // the proxy does with the load, not who gets the processor.
 var table = []attack{
 	{
-		name: "slowloris", what: "1 000 connections, each a head that never ends, 2 000 bytes a second in all, one by one",
+		name: "Slowloris", what: "1 000 connections, each a head that never ends, 2 000 bytes a second in all, one by one.",
 		run: slowloris, fresh: true,
 		holds:    holding{sessions: slowConnections, heads: slowConnections, headBytes: 4 << 10},
 		counters: map[string]float64{`spanwire_unedited_total{reason="slow_head"}`: 20},
 	},
 	{
-		name: "tiny chunks", what: "4 bodies of 1 000 000 chunks of one byte, 400 000 chunks a second; two send 5 000 of them a second one by one",
+		name: "Tiny chunks", what: "4 bodies of 1 000 000 chunks of one byte, 400 000 chunks a second; two send 5 000 of them a second one by one.",
 		run: tinyChunks, holds: holding{sessions: 4, streams: 4},
 		counters: map[string]float64{`spanwire_requests_total{side="inbound",status_class="2xx"}`: 1},
 	},
 	{
-		name: "64 KiB heads", what: "8 connections, 150 requests a second whose heads are of 64 KiB less a byte, or one more than that",
+		name: "64 KiB heads", what: "8 connections, 150 requests a second whose heads are of 64 KiB less a byte, or one more than that.",
 		run: bigHeads, holds: holding{sessions: 8, heads: 8, headBytes: bigHeadBytes, streams: 8},
 		counters: map[string]float64{`spanwire_unedited_total{reason="head_size"}`: 50, `spanwire_opaque_total{reason="head_size"}`: 50},
 	},
 	{
-		name: "endless heads", what: "8 connections, header lines without end, 8 MB a second in all; again when they are cut off",
+		name: "Endless heads", what: "8 connections, header lines without end, 8 MB a second in all; again when they are cut off.",
 		run: endlessHeads, holds: holding{sessions: 16, heads: 16, headBytes: bigHeadBytes, streams: 16},
 		counters: map[string]float64{`spanwire_opaque_total{reason="head_size"}`: 8},
 	},
 	{
-		name: "endless trailers", what: "8 connections, trailer lines without end, 8 MB a second in all; again when they are cut off",
+		name: "Endless trailers", what: "8 connections, trailer lines without end, 8 MB a second in all; again when they are cut off.",
 		run: endlessTrailers, holds: holding{sessions: 16, heads: 16, headBytes: bigHeadBytes, streams: 16},
 		counters: map[string]float64{`spanwire_opaque_total{reason="trailer"}`: 8},
 	},
 	{
-		name: "pipelined flood", what: "16 connections, requests for 64 KiB each without end, 4 000 a second in all, and nobody reads the answers",
+		name: "Pipelined flood", what: "16 connections, requests for 64 KiB each without end, 4 000 a second in all, and nobody reads the answers.",
 		run: pipelined, holds: holding{sessions: 32, streams: 32, inFlight: 64},
 		counters: map[string]float64{`spanwire_opaque_total{reason="pipeline"}`: 16},
 	},
 	{
-		name: "out of descriptors", what: "3 processes with 300 connections each, where the proxy may have 600 descriptors; the refused ones again, 200 a second",
+		name: "Out of descriptors", what: "3 processes with 300 connections each, where the proxy may have 600 descriptors; the refused ones again, 200 a second.",
 		run: descriptors, processes: 3, descriptors: 600, holds: holding{sessions: 600},
 		counters: map[string]float64{`spanwire_accept_backoffs_total`: 3, `spanwire_refused_total{reason="descriptors"}`: 1},
 	},
 	{
-		name: "churn", what: "a connection for each request, 2 000 a second, 16 at a time",
+		name: "Churn", what: "A connection for each request, 2 000 a second, 16 at a time.",
 		run: churn, fresh: true, holds: holding{sessions: 64, inFlight: 1},
 		counters: map[string]float64{`spanwire_sessions_total{side="inbound"}`: 2000},
 	},
 	{
-		name: "resets", what: "1 500 connections a second that are reset at a random byte of a request or of its answer",
+		name: "Resets", what: "1 500 connections a second that are reset at a random byte of a request or of its answer.",
 		run: resets, fresh: true, holds: holding{sessions: 64, inFlight: 1, streams: 64},
 		counters: map[string]float64{`spanwire_request_failures_total{kind="client_reset"}`: 100},
 	},
