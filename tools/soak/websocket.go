@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"time"
 )
@@ -43,7 +44,7 @@ func websocket(ctx context.Context, c *client) {
 	}
 	frames := 10 + c.random.IntN(30)
 	for range frames {
-		pause(ctx, 75*time.Millisecond)
+		time.Sleep(75 * time.Millisecond)
 		if err := c.frame(conn, r, opBinary, patterned(c.random.Uint64(), c.frameBytes())); err != nil {
 			c.tally.failed(c.kind, err)
 			return
@@ -63,9 +64,13 @@ func (c *client) frameBytes() int {
 }
 
 // frame sends one frame and compares what comes back.
-func (c *client) frame(w interface{ Write([]byte) (int, error) }, r *bufio.Reader, op byte, payload []byte) error {
+func (c *client) frame(conn net.Conn, r *bufio.Reader, op byte, payload []byte) error {
+	// The limit is each frame's: a dialogue of forty takes its time on a machine with much else to do.
+	if err := conn.SetDeadline(time.Now().Add(c.targets.limit)); err != nil {
+		return err
+	}
 	mask := binary.BigEndian.AppendUint32(nil, c.random.Uint32())
-	if _, err := w.Write(appendFrame(nil, op, payload, mask)); err != nil {
+	if _, err := conn.Write(appendFrame(nil, op, payload, mask)); err != nil {
 		return err
 	}
 	gotOp, got, err := readFrame(r)
