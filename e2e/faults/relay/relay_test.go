@@ -59,6 +59,9 @@ func through(t *testing.T, plan Plan, text []byte) (got []byte, told []Fault, er
 		}
 	}()
 	got, err = io.ReadAll(to)
+	if err == nil && WasReset(to.(*net.TCPConn)) {
+		err = syscall.ECONNRESET // a write was told of it
+	}
 	for len(faults) > 0 {
 		told = append(told, <-faults)
 	}
