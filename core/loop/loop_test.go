@@ -252,6 +252,12 @@ func TestForgetSilencesTheRestOfTheBatch(t *testing.T) {
 	}
 }
 
+// A descriptor that the loop never heard of may be forgotten: that of a listener that is closed before it has begun.
+func TestForgetOfAnUnknownDescriptor(t *testing.T) {
+	l := start(t)
+	do(t, l, func() { l.Forget(1 << 20) })
+}
+
 // A descriptor that is closed in a batch and whose number is given to a new one gets an event that was meant for the old one:
 // the loop cannot tell them apart, so the handler that is registered now is called. That is why handlers believe only system
 // calls; what must never happen is that the old handler is called.

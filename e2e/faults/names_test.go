@@ -65,7 +65,7 @@ func silentNames(t *testing.T) {
 	close(awake)
 	m.Await("the names to be known again", func() bool { return third.reaches(m.Inbound) && third.reaches(m.Outbound) })
 	stop := m.begin(10)
-	m.goesOn(100, "conversations")
+	m.goesOn(40, "conversations")
 	stop()
 	sum, faults := third.judge()
 	for _, f := range faults {

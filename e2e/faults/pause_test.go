@@ -17,7 +17,7 @@ func TestStoppedAndContinued(t *testing.T) {
 	report := proof.Fault{Name: "SIGSTOP for 3 s, then SIGCONT", What: "The whole process is stopped under load and continued."}
 	defer func() { proof.Write(t, report) }()
 	stop := m.begin(20)
-	m.goesOn(200, "conversations")
+	m.goesOn(60, "conversations")
 	m.Signal(syscall.SIGSTOP)
 	before := m.load.whole()
 	time.Sleep(3 * time.Second) // the length of the fault
@@ -26,7 +26,7 @@ func TestStoppedAndContinued(t *testing.T) {
 		t.Errorf("%d conversations while the sidecar was stopped: it was not", n)
 	}
 	m.Signal(syscall.SIGCONT)
-	m.goesOn(200, "conversations to go on")
+	m.goesOn(60, "conversations to go on")
 	_, report.Outcome = m.finish(stop)
 	m.Stop()
 }
