@@ -3,6 +3,7 @@ module github.com/spanwire/spanwire/tools/suites
 go 1.26.0
 
 require (
+	github.com/google/go-cmp v0.7.0
 	github.com/gorilla/websocket v1.5.3
 	golang.org/x/net v0.62.0
 	google.golang.org/grpc v1.85.0

@@ -3,6 +3,7 @@
 package suites
 
 import (
+	_ "github.com/google/go-cmp/cmp" // by their tests
 	_ "github.com/gorilla/websocket"
 	_ "golang.org/x/net/http2"
 	_ "golang.org/x/net/websocket"
