@@ -7,13 +7,10 @@ import (
 	_ "github.com/gorilla/websocket"
 	_ "golang.org/x/net/http2"
 	_ "golang.org/x/net/websocket"
+	_ "gonum.org/v1/gonum/stat/distuv" // by their tests
 	_ "google.golang.org/grpc/balancer/grpclb"
-	_ "google.golang.org/grpc/balancer/pickfirst"
-	_ "google.golang.org/grpc/channelz/service"
 	_ "google.golang.org/grpc/credentials"
-	_ "google.golang.org/grpc/health"
 	_ "google.golang.org/grpc/interop"
 	_ "google.golang.org/grpc/orca"
-	_ "google.golang.org/grpc/peer"
 	_ "google.golang.org/grpc/stats"
 )
