@@ -199,7 +199,7 @@ race: need-gcc need-java build image-root demo-service $(ZIPKIN_JAR) $(JAEGER) $
 	CGO_ENABLED=1 $(GO) build -race -trimpath -o build/race/spanwire ./cmd/spanwire
 	$(GO) build -trimpath -o build/soak/soak ./tools/soak
 	@found=$$(mktemp -d); chmod 1777 "$$found"; trap 'rm -rf "$$found"' EXIT; code=0; \
-	export CGO_ENABLED=1 SPANWIRE_RACE=1 GORACE="halt_on_error=1 exitcode=66 log_path=$$found/race"; \
+	export CGO_ENABLED=1 SPANWIRE_RACE=1 SPANWIRE_FAULTS_TIME=$${SPANWIRE_FAULTS_TIME:-20s} GORACE="halt_on_error=1 exitcode=66 log_path=$$found/race"; \
 	SPANWIRE_BIN=$(CURDIR)/build/race/spanwire $(E2E) \
 	$(TEST) -race -count=1 -tags e2e $$($(GO) list -tags e2e ./e2e/... | grep -vE '/e2e/($(RACE_LEFT_OUT))(/|$$)' | grep -E '$(RACE)') || code=1; \
 	build/soak/soak -race -rate 100 -bin build/race/spanwire -minutes 1 -out build/race/soak || code=1; \
