@@ -65,9 +65,9 @@ func trendOf(series []point) trend {
 	return t
 }
 
-// blocks replaces each stretch of width seconds by its median, at its middle: neighbouring samples resemble each other, and what the
-// interval of trendOf assumes is that they do not. A stretch without a sample, or cut short by the end, is left out.
-func blocks(series []point, width float64) (out []point) {
+// blocks replaces each stretch of width seconds by what pick takes of its sorted values, at its middle: neighbouring samples resemble each
+// other, and what the interval of trendOf assumes is that they do not. A stretch without a sample, or cut short by the end, is left out.
+func blocks(series []point, width float64, pick func(sorted []float64) float64) (out []point) {
 	if len(series) == 0 {
 		return nil
 	}
@@ -77,7 +77,7 @@ func blocks(series []point, width float64) (out []point) {
 		for p.at >= from+width {
 			if len(values) > 0 {
 				slices.Sort(values)
-				out = append(out, point{from + width/2, median(values)})
+				out = append(out, point{from + width/2, pick(values)})
 				values = values[:0]
 			}
 			from += width
@@ -95,3 +95,6 @@ func median(sorted []float64) float64 {
 	}
 	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
+
+// least returns the least of sorted values; there must be one.
+func least(sorted []float64) float64 { return sorted[0] }

@@ -48,7 +48,7 @@ func TestTrendIgnoresAJumpAndFindsALeak(t *testing.T) {
 			}
 			series = append(series, point{float64(i), value})
 		}
-		return blocks(series, 120)
+		return blocks(series, 120, median)
 	}
 	if got := trendOf(noisy(0)); got.High*3000 > 1 || got.Rising < 0.001 {
 		t.Errorf("noise has the trend %+v", got)
@@ -59,7 +59,7 @@ func TestTrendIgnoresAJumpAndFindsALeak(t *testing.T) {
 }
 
 func TestBlocks(t *testing.T) {
-	got := blocks([]point{{10, 3}, {11, 1}, {12, 2}, {20, 7}, {40, 9}, {41, 5}, {50, 0}}, 10)
+	got := blocks([]point{{10, 3}, {11, 1}, {12, 2}, {20, 7}, {40, 9}, {41, 5}, {50, 0}}, 10, median)
 	want := []point{{15, 2}, {25, 7}, {45, 7}}
 	if len(got) != len(want) {
 		t.Fatalf("%v, want %v", got, want)
@@ -69,7 +69,10 @@ func TestBlocks(t *testing.T) {
 			t.Errorf("%v, want %v", got, want)
 		}
 	}
-	if got := blocks(nil, 10); got != nil {
+	if got := blocks([]point{{0, 3}, {1, 1}, {2, 2}, {9, 7}}, 5, least); len(got) != 1 || got[0].value != 1 {
+		t.Errorf("the least: %v", got)
+	}
+	if got := blocks(nil, 10, median); got != nil {
 		t.Errorf("of nothing: %v", got)
 	}
 }
