@@ -24,14 +24,25 @@ const modulePatience = 90 * time.Second
 // goModule is a package of tools/suites whose tests are run.
 type goModule struct{ module, pkg string }
 
-// TestGoModules runs the tests of Go's modules for WebSocket and HTTP/2.
+// TestGoModules runs the tests of Go's modules for WebSocket, HTTP/2 and gRPC.
 func TestGoModules(t *testing.T) {
+	const grpc = "google.golang.org/grpc"
 	for group, list := range map[string][]goModule{
 		"WebSocket": {
 			{module: "github.com/gorilla/websocket"},
 			{module: "golang.org/x/net", pkg: "/websocket"},
 		},
 		"HTTP/2": {{module: "golang.org/x/net", pkg: "/http2"}},
+		"gRPC": {
+			{module: grpc},
+			{module: grpc, pkg: "/test"},
+			{module: grpc, pkg: "/internal/transport"},
+			{module: grpc, pkg: "/interop"},
+			{module: grpc, pkg: "/credentials"},
+			{module: grpc, pkg: "/stats"},
+			{module: grpc, pkg: "/orca"},
+			{module: grpc, pkg: "/balancer/grpclb"},
+		},
 	} {
 		t.Run(strings.ReplaceAll(group, "/", "-"), func(t *testing.T) {
 			t.Parallel()
