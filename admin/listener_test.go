@@ -36,7 +36,8 @@ func TestListenersOutliveAShortage(t *testing.T) {
 	l.Listener = &exhausted{l.Listener, 3}
 	s.Start()
 	t.Cleanup(func() { s.Close(t.Context()) })
-	res, err := http.Get("http://" + l.Addr().String() + "/healthz")
+	client := http.Client{Timeout: 10 * time.Second} // the kernel accepts even where nobody does
+	res, err := client.Get("http://" + l.Addr().String() + "/healthz")
 	if err != nil {
 		t.Fatal(err)
 	}
