@@ -43,6 +43,9 @@ func FuzzSetting(f *testing.F) {
 		}
 		again, masked := NewFlags(), false
 		for i, e := range l.Entries {
+			if len(e.Values) == 0 && e.Origin != "default" {
+				_ = again.given[e.Name].Set("") // none, where the default is some
+			}
 			for _, v := range e.Values {
 				masked = masked || table[i].secret || table[i].url && maskURL(v) != v || strings.Contains(v, "***")
 				_ = again.given[e.Name].Set(v)

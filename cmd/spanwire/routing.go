@@ -10,7 +10,8 @@ func routes(c *settings.Config) (*route.Routes, error) {
 	if !c.Route || c.Disabled {
 		return nil, nil
 	}
-	allow, err := route.ParseAllow(c.RouteAllow)
+	// Not nil: a list that was given empty allows nothing, as the settings show it.
+	allow, err := route.ParseAllow(append([]string{}, c.RouteAllow...))
 	if err != nil {
 		return nil, usageError{err}
 	}

@@ -35,9 +35,9 @@ type Allow struct {
 	hosts []string // lower case; ".domain" stands for all names below
 }
 
-// ParseAllow reads entries: a CIDR, an address, a host name, or *.DOMAIN. None = DefaultAllow.
+// ParseAllow reads entries: a CIDR, an address, a host name, or *.DOMAIN. nil = DefaultAllow; an empty list allows nothing.
 func ParseAllow(entries []string) (*Allow, error) {
-	if len(entries) == 0 {
+	if entries == nil {
 		entries = DefaultAllow()
 	}
 	a := &Allow{}

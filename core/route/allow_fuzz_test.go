@@ -60,3 +60,16 @@ func odd(ip netip.Addr) bool {
 	}
 	return false
 }
+
+// A list that is empty is not the same as none: who says nothing is allowed gets nothing.
+func TestEmptyListAllowsNothing(t *testing.T) {
+	private := netip.MustParseAddr("10.1.2.3")
+	none, err := ParseAllow(nil)
+	if err != nil || !none.Permits("a", private) {
+		t.Errorf("without a list: %v; private addresses are allowed", err)
+	}
+	empty, err := ParseAllow([]string{})
+	if err != nil || empty.Permits("a", private) {
+		t.Errorf("with an empty list: %v, or a route was allowed", err)
+	}
+}
