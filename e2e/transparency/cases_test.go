@@ -195,13 +195,19 @@ func digest(s string) string {
 	return fmt.Sprintf("%d bytes %x", len(s), sha256.Sum256([]byte(s)))
 }
 
-// firstLine is the first line that a command prints: its version.
-func firstLine(t testing.TB, name string, args ...string) string {
+// versionOf returns the first word of what a program says of its version that begins with a digit or with "v" and one.
+func versionOf(t testing.TB, name string, args ...string) string {
 	t.Helper()
-	out, err := exec.Command(name, args...).CombinedOutput()
+	out, err := exec.Command(name, args...).Output()
 	if err != nil {
 		t.Fatalf("%s %v: %v\n%s", name, args, err, out)
 	}
-	line, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
-	return strings.TrimSpace(line)
+	for _, word := range strings.Fields(string(out)) {
+		word = strings.Trim(strings.TrimPrefix(word, "v="), "(),")
+		if digit := strings.TrimPrefix(word, "v"); digit != "" && digit[0] >= '0' && digit[0] <= '9' {
+			return strings.TrimPrefix(word, "v")
+		}
+	}
+	t.Fatalf("%s %v names no version:\n%s", name, args, out)
+	return ""
 }

@@ -125,7 +125,7 @@ func redisClient(env *loopback) client {
 		{name: "TLS keys out", args: append([]string{"MGET"}, keys(rows)...), want: "value of 9999"},
 	}
 	return client{
-		name: "redis-cli", version: firstLine(t, server, "--version"), how: "a run for each case, against redis-server",
+		name: "redis-cli", version: "Redis " + versionOf(t, server, "--version"), how: "a run for each case, against redis-server",
 		cases: func() []observation {
 			all := steps(env, nil, cli, []string{"-h", "127.0.0.1", "-p", redisPort}, plain)
 			all = append(all, steps(env, nil, cli, []string{"-h", "127.0.0.1", "-p", redisTLSPort, "--tls", "--cacert", ca}, secure)...)
@@ -240,7 +240,7 @@ func postgresClient(env *loopback) client {
 		}
 	}
 	return client{
-		name: "psql", version: firstLine(t, psql, "--version"), how: "a run for each case, against PostgreSQL, without TLS and with it",
+		name: "psql", version: "PostgreSQL " + versionOf(t, psql, "--version"), how: "a run for each case, against PostgreSQL, without TLS and with it",
 		cases: func() []observation {
 			all := steps(env, nil, psql, connection("disable"), list)
 			all = append(all, cancelled(env, psql, connection("disable")))
@@ -331,7 +331,7 @@ func mariadbClient(env *loopback) client {
 		return steps(env, nil, cli, append(slices.Clone(base), args...), named)
 	}
 	return client{
-		name: "mariadb", version: firstLine(t, server, "--version"), how: "a run for each case, against MariaDB's server: plain, compressed, and with TLS",
+		name: "mariadb", version: "MariaDB " + versionOf(t, server, "--version"), how: "a run for each case, against MariaDB's server: plain, compressed, and with TLS",
 		cases: func() []observation {
 			return slices.Concat(variant("", "--skip-ssl"), variant("compressed ", "--skip-ssl", "--compress"), variant("TLS ", "--ssl-ca="+filepath.Join(env.dir, "ca.pem")))
 		},

@@ -79,7 +79,7 @@ func pythonModule(t *testing.T, module string) string {
 func requestsClient(env *loopback) client {
 	script := publicFile(env, "requests_client.py")
 	return client{
-		name: "Python requests", version: "requests " + pythonModule(env.t, "requests") + ", " + firstLine(env.t, debianPython, "--version"),
+		name: "Python requests", version: "requests " + pythonModule(env.t, "requests") + ", Python " + versionOf(env.t, debianPython, "--version"),
 		how:      "a script of cases against an origin in Go",
 		cases:    func() []observation { return program(env, originVariables(env), debianPython, script) },
 		spans:    1, // refused
@@ -90,7 +90,7 @@ func requestsClient(env *loopback) client {
 func aiohttpClient(env *loopback) client {
 	script := publicFile(env, "aiohttp_client.py")
 	return client{
-		name: "Python aiohttp", version: "aiohttp " + pythonModule(env.t, "aiohttp") + ", " + firstLine(env.t, debianPython, "--version"),
+		name: "Python aiohttp", version: "aiohttp " + pythonModule(env.t, "aiohttp") + ", Python " + versionOf(env.t, debianPython, "--version"),
 		how:   "a script of cases against an origin in Go, and WebSockets against its own server",
 		cases: func() []observation { return program(env, originVariables(env), debianPython, script) },
 		spans: 3, // refused, and the requests of two WebSockets
@@ -100,7 +100,7 @@ func aiohttpClient(env *loopback) client {
 func fetchClient(env *loopback) client {
 	node, script := need.Tool(env.t, "node"), publicFile(env, "fetch_client.mjs")
 	return client{
-		name: "Node fetch", version: "Node " + firstLine(env.t, node, "--version"),
+		name: "Node fetch", version: "Node.js " + versionOf(env.t, node, "--version"),
 		how:   "a script of cases with fetch, node:http and node:http2 against origins in Go",
 		cases: func() []observation { return program(env, originVariables(env), node, script) },
 		spans: 2, // refused, twice
@@ -115,7 +115,7 @@ func jdkClient(env *loopback) client {
 		env.t.Fatalf("javac: %v\n%s", err, out)
 	}
 	return client{
-		name: "JDK HttpClient", version: firstLine(env.t, java, "--version"),
+		name: "JDK HttpClient", version: "OpenJDK " + versionOf(env.t, java, "--version"),
 		how: "a program of cases against origins in Go: HTTP/1.1, HTTP/2 over TLS, and HTTP/2 by upgrade",
 		cases: func() []observation {
 			return program(env, originVariables(env), java, "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp", classes, "Client")
@@ -205,7 +205,7 @@ func curlClient(env *loopback) client {
 		{name: "refused", args: []string{"http://" + originDead + "/hello"}, exit: 7},
 	}
 	return client{
-		name: "curl", version: firstLine(t, curl, "--version"), how: "a run for each case, against origins in Go",
+		name: "curl", version: "curl " + versionOf(t, curl, "--version"), how: "a run for each case, against origins in Go",
 		cases: func() []observation {
 			_ = os.Remove(jar)
 			return steps(env, nil, curl, []string{"-q", "-sS", "--max-time", "60"}, list)
@@ -255,7 +255,7 @@ func wgetClient(env *loopback) client {
 		{name: "refused", args: []string{"-O-", "http://" + originDead + "/hello"}, exit: 4},
 	}
 	return client{
-		name: "wget", version: firstLine(t, wget, "--version"), how: "a run for each case, against origins in Go",
+		name: "wget", version: "GNU Wget " + versionOf(t, wget, "--version"), how: "a run for each case, against origins in Go",
 		cases: func() []observation {
 			if err := os.RemoveAll(tree); err != nil {
 				t.Fatal(err)
