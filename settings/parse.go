@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strconv"
 	"strings"
@@ -228,7 +229,11 @@ func parseFold(s string) (string, error) {
 		return "", errNot
 	}
 	if _, err := regexp.Compile(expr); err != nil {
-		return "", errors.New(strings.TrimPrefix(err.Error(), "error parsing regexp: "))
+		var bad *syntax.Error
+		if errors.As(err, &bad) {
+			return "", fmt.Errorf("%s: %#q", bad.Code, bad.Expr) // on one line, whatever the expression holds
+		}
+		return "", err
 	}
 	return s, nil
 }

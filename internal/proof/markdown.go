@@ -16,9 +16,8 @@ compares: a suite, attack or fault of this page that is missing there, or a verd
 Each suite runs in a network namespace in which every TCP connection to a loopback address, IPv4 and IPv6, is redirected to a Spanwire that
 traces everything, puts headers in, exports to a collector and compares each byte that leaves with what came (` + "`--verify`" + `). It runs directly and
 then through the sidecar, and is compared test by test: a test may fail through the sidecar only if it fails directly too, or stands on the list
-of accepted differences below. It has at most ten entries in all (tests of one class that differ for one cause are one entry, and each is
-named); an entry of which a test no longer differs fails the run as well. A test that fails, in either
-way, is run again alone up to twice in both ways, to tell chance from difference; those that passed then are listed.
+of accepted differences below. It gives at most ten reasons in all, each with every test that differs for it; a test of the list that no longer
+differs fails the run as well. A test that fails, in either way, is run again alone up to twice in both ways, to tell chance from difference; those that passed then are listed.
 `
 
 // Markdown returns the page that tells of r: docs/transparency.md.
@@ -62,13 +61,27 @@ func (r Report) suites(b *strings.Builder) {
 	fmt.Fprintf(b, "\nIn all: directly %s; through %s; %d connections, %d spans, %s verified, %d bytes altered.\n",
 		sum.Direct, sum.Through, sum.Connections, sum.Spans, size(sum.Verified), sum.Altered)
 	r.how(b)
-	b.WriteString("\n### Accepted differences\n\n| suite | tests | why |\n|---|---|---|\n")
+	r.differences(b)
+	r.chance(b)
+}
+
+// differences lists the accepted differences by their reasons, in the order of the suites.
+func (r Report) differences(b *strings.Builder) {
+	var order []string
+	tests, n := map[string][]string{}, 0
 	for _, s := range r.Suites {
 		for _, d := range s.Differences {
-			fmt.Fprintf(b, "| %s | %s | %s |\n", cell(s.Name), cell(strings.Join(d.Tests, ", ")), cell(d.Reason))
+			if tests[d.Reason] == nil {
+				order = append(order, d.Reason)
+			}
+			tests[d.Reason] = append(tests[d.Reason], s.Name+": "+strings.Join(d.Tests, ", "))
+			n += len(d.Tests)
 		}
 	}
-	r.chance(b)
+	fmt.Fprintf(b, "\n### Accepted differences\n\n%d tests differ, for %d reasons.\n\n| why | tests |\n|---|---|\n", n, len(order))
+	for _, reason := range order {
+		fmt.Fprintf(b, "| %s | %s |\n", cell(reason), cell(strings.Join(tests[reason], "; ")))
+	}
 }
 
 // how says once for all suites that are run alike how they are.

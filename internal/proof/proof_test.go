@@ -1,6 +1,7 @@
 package proof
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -109,7 +110,8 @@ func TestProblems(t *testing.T) {
 }
 
 func make11(d Difference) (all []Difference) {
-	for range MaxDifferences + 1 {
+	for i := range MaxDifferences + 1 {
+		d.Reason = fmt.Sprintf("Reason %d.", i)
 		all = append(all, d)
 	}
 	return all

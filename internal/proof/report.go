@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// MaxDifferences is how many accepted differences there may be, over all suites.
+// MaxDifferences is how many accepted differences there may be, over all suites: reasons, each of which tests of several suites may see.
 const MaxDifferences = 10
 
 // Report is all results of a run.
@@ -120,7 +120,7 @@ func (r Report) names() (names []string) {
 // Problems says in which respects r is no proof: altered bytes, a suite of which nothing was verified, too many differences, one without a
 // reason, a verdict that is not Held, a name twice.
 func (r Report) Problems() (problems []string) {
-	differences := 0
+	differences := map[string]bool{}
 	for _, s := range r.Suites {
 		if s.Altered != 0 {
 			problems = append(problems, fmt.Sprintf("%s: %d bytes were altered", s.Name, s.Altered))
@@ -132,7 +132,7 @@ func (r Report) Problems() (problems []string) {
 			problems = append(problems, s.Name+": no test passed")
 		}
 		for _, d := range s.Differences {
-			differences++
+			differences[d.Reason] = true
 			if d.Reason == "" {
 				problems = append(problems, fmt.Sprintf("%s: %s differs without a reason", s.Name, strings.Join(d.Tests, ", ")))
 			}
@@ -148,8 +148,8 @@ func (r Report) Problems() (problems []string) {
 	for _, s := range r.Soaks {
 		problems = append(problems, unheld(s, s.Verdict)...)
 	}
-	if differences > MaxDifferences {
-		problems = append(problems, fmt.Sprintf("%d accepted differences, at most %d", differences, MaxDifferences))
+	if len(differences) > MaxDifferences {
+		problems = append(problems, fmt.Sprintf("%d accepted differences, at most %d", len(differences), MaxDifferences))
 	}
 	names := r.names()
 	slices.Sort(names)
