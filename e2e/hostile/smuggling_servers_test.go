@@ -63,7 +63,7 @@ http {
 
 func startNginx(t *testing.T) *server {
 	dir := t.TempDir()
-	s := &server{name: "nginx", addr: free(t), log: func() string { return read(filepath.Join(dir, "requests")) }}
+	s := &server{name: "nginx", addr: "127.0.0.1:" + sidecar.FreePort(t), log: func() string { return read(filepath.Join(dir, "requests")) }}
 	run(t, s, exec.Command(need.Tool(t, "nginx"), "-p", dir, "-c", config(t, dir, nginxConf, s.addr)), nil)
 	return s
 }
@@ -87,7 +87,7 @@ frontend requests
 
 func startHAProxy(t *testing.T) *server {
 	var out sidecar.Buffer
-	s := &server{name: "HAProxy", addr: free(t), log: out.String}
+	s := &server{name: "HAProxy", addr: "127.0.0.1:" + sidecar.FreePort(t), log: out.String}
 	run(t, s, exec.Command(need.Tool(t, "haproxy"), "-db", "-f", config(t, t.TempDir(), haproxyConf, s.addr)), &out)
 	return s
 }
@@ -101,7 +101,7 @@ require('http').createServer((req, res) => {
 
 func startNode(t *testing.T) *server {
 	var out sidecar.Buffer
-	s := &server{name: "Node.js", addr: free(t), log: out.String}
+	s := &server{name: "Node.js", addr: "127.0.0.1:" + sidecar.FreePort(t), log: out.String}
 	run(t, s, exec.Command(need.Tool(t, "node"), "-e", nodeServer, s.addr), &out)
 	return s
 }
@@ -132,17 +132,6 @@ func config(t *testing.T, dir, text, addr string) string {
 		t.Fatal(err)
 	}
 	return path
-}
-
-// free returns an address of the loopback that nobody listens at now.
-func free(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }
 
 // run starts cmd and waits until s accepts; its output goes to out. It is killed when the test ends.

@@ -138,9 +138,6 @@ func (h *host) start(args ...string) *sidecar {
 // sessions returns how many connections the sidecar has taken.
 func (s *sidecar) sessions() int {
 	s.t.Helper()
-	if s.Scrape() == "" {
-		s.t.Fatal("no metrics")
-	}
 	return int(s.Sum("spanwire_sessions_total"))
 }
 

@@ -33,7 +33,7 @@ func TestDefect13OwnPortIsRefused(t *testing.T) {
 		}
 	}
 	s.AwaitMetric(`spanwire_refused_total{reason="self"}`, 3)
-	if n := s.metric(`spanwire_sessions_total{side="inbound"}`) + s.metric(`spanwire_sessions_total{side="outbound"}`); n != 0 {
+	if n := s.Metric(`spanwire_sessions_total{side="inbound"}`) + s.Metric(`spanwire_sessions_total{side="outbound"}`); n != 0 {
 		t.Errorf("%v sessions", n)
 	}
 }
@@ -47,7 +47,7 @@ func TestDefect14ThreadsDoNotGrowWithConnections(t *testing.T) {
 		dial(t, s.Inbound).send("\x00")
 		app.accept().read(1)
 	}
-	if n := s.metric(`spanwire_sessions{side="inbound"}`); n != connections {
+	if n := s.Metric(`spanwire_sessions{side="inbound"}`); n != connections {
 		t.Fatalf("%v sessions", n)
 	}
 	if n := s.Status("Threads"); n > 32 { // a dozen in fact: loops, runtime, metrics
@@ -161,7 +161,7 @@ func TestDefect19JoinTableIsBoundedAndTrue(t *testing.T) {
 			}
 		}
 		s.AwaitMetric(`spanwire_requests_total{side="outbound",status_class="2xx"}`, ids)
-		if late := s.metric(`spanwire_joins_total{how="late"}`); late == 0 || late > 64 {
+		if late := s.Metric(`spanwire_joins_total{how="late"}`); late == 0 || late > 64 {
 			t.Errorf("%v of %d ids were remembered, the bound is 64", late, ids)
 		}
 	})
@@ -278,7 +278,7 @@ func TestDefect20EndsInOrderAndBacksOff(t *testing.T) {
 		}
 		s.AwaitMetric("spanwire_accept_backoffs_total", 1)
 		// Each connection that waits tries a few times; without a pause it would be thousands.
-		if n := s.metric("spanwire_accept_backoffs_total"); n > 400 {
+		if n := s.Metric("spanwire_accept_backoffs_total"); n > 400 {
 			t.Errorf("%v attempts in a quarter of a second", n)
 		}
 	})
@@ -313,7 +313,7 @@ func TestDefect21RestOfAFailedBodyIsNoRequest(t *testing.T) {
 	}
 	_ = server.SetLinger(0)
 	server.Close()
-	before := s.metric(`spanwire_bytes_total{direction="client_to_server"}`)
+	before := s.Metric(`spanwire_bytes_total{direction="client_to_server"}`)
 	for range 20 {
 		client.send(fake)
 	}
@@ -322,7 +322,7 @@ func TestDefect21RestOfAFailedBodyIsNoRequest(t *testing.T) {
 		t.Errorf("%v, want a reset", err)
 	}
 	client.Close()
-	s.Await("the end of the session", func() bool { return s.metric(`spanwire_sessions{side="inbound"}`) == 0 })
+	s.Await("the end of the session", func() bool { return s.Metric(`spanwire_sessions{side="inbound"}`) == 0 })
 	s.Stop()
 	if n := s.exported(); n != 1 {
 		t.Errorf("%d spans", n)

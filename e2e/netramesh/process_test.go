@@ -122,15 +122,6 @@ func (s *sidecar) logged(want ...string) {
 	}
 }
 
-// metric is Metric, which says 0 of what is not there, of metrics that are there.
-func (s *sidecar) metric(series string) float64 {
-	s.t.Helper()
-	if s.Scrape() == "" {
-		s.t.Fatal("no metrics")
-	}
-	return s.Metric(series)
-}
-
 // get returns status and body of a GET on a connection of its own.
 func get(t *testing.T, addr, path string, header ...string) (int, string) {
 	t.Helper()

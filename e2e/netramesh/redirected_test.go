@@ -181,7 +181,7 @@ func asSidecar(t *testing.T, id uint32, env ...string) *sidecar {
 // opened returns how many connections of each side were redirected so far.
 func (s *sidecar) opened() (inbound, outbound float64) {
 	s.t.Helper()
-	return s.metric(`spanwire_sessions_total{side="inbound"}`), s.metric(`spanwire_sessions_total{side="outbound"}`)
+	return s.Metric(`spanwire_sessions_total{side="inbound"}`), s.Metric(`spanwire_sessions_total{side="outbound"}`)
 }
 
 // A pod of a Netramesh with another image: the same two variables, every default. Ports 14956, 14957, 14958, user 1337, agent at

@@ -22,7 +22,7 @@ import (
 // Patience bounds every wait here; nothing takes nearly as long.
 const Patience = 20 * time.Second
 
-// Process is a running sidecar. Its methods end the test on failure, so they belong to the test's own goroutine; Log, Metric and Sum excepted.
+// Process is a running sidecar. Its methods end the test on failure, so they belong to the test's own goroutine; Log and Scrape excepted.
 type Process struct {
 	Cmd *exec.Cmd
 	Log Buffer // what it wrote to stderr
@@ -165,9 +165,20 @@ func (p *Process) Scrape() string {
 	return string(body)
 }
 
-// Metric returns the value of a series, such as `spanwire_refused_total{reason="self"}`; 0 when there is none.
+// answered is Scrape that waits for an answer: what cannot be read is not 0.
+func (p *Process) answered() (metrics string) {
+	p.t.Helper()
+	p.Await("its metrics", func() bool {
+		metrics = p.Scrape()
+		return metrics != ""
+	})
+	return metrics
+}
+
+// Metric returns the value of a series, such as `spanwire_refused_total{reason="self"}`; 0 when the metrics have none.
 func (p *Process) Metric(series string) float64 {
-	for line := range strings.Lines(p.Scrape()) {
+	p.t.Helper()
+	for line := range strings.Lines(p.answered()) {
 		if value, ok := strings.CutPrefix(line, series+" "); ok {
 			return number(value)
 		}
@@ -175,9 +186,10 @@ func (p *Process) Metric(series string) float64 {
 	return 0
 }
 
-// Sum returns the sum over all series of the metric name.
+// Sum returns the sum over all series of the metric name; 0 when the metrics have none.
 func (p *Process) Sum(name string) (sum float64) {
-	for line := range strings.Lines(p.Scrape()) {
+	p.t.Helper()
+	for line := range strings.Lines(p.answered()) {
 		series, value, _ := strings.Cut(line, " ")
 		if bare, _, _ := strings.Cut(series, "{"); bare == name {
 			sum += number(value)

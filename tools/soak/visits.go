@@ -281,17 +281,26 @@ func refused(ctx context.Context, c *client) {
 // notHTTP sends what no parser claims; the server says so and closes.
 func notHTTP(ctx context.Context, c *client) {
 	c.tally.done(c.kind, 1, 0)
-	conn, err := dialer.DialContext(ctx, "tcp", c.targets.plain[c.side])
+	conn, err := c.connect(ctx)
 	if err != nil {
 		c.tally.failed(c.kind, err)
 		return
 	}
 	defer conn.Close()
-	deadline, _ := ctx.Deadline()
-	_ = conn.SetDeadline(deadline)
 	_, err = fmt.Fprintf(conn, "\x16\x00\xff%x\r\n\r\n", c.random.Uint64())
 	got, readErr := io.ReadAll(conn)
 	if err != nil || readErr != nil || !bytes.HasPrefix(got, []byte("HTTP/1.1 400 ")) {
 		c.tally.failed(c.kind, fmt.Errorf("%.100q, %w, %w", got, err, readErr))
 	}
+}
+
+// connect opens a connection that no HTTP client handles, with the deadline of ctx.
+func (c *client) connect(ctx context.Context) (net.Conn, error) {
+	conn, err := dialer.DialContext(ctx, "tcp", c.targets.plain[c.side])
+	if err != nil {
+		return nil, err
+	}
+	deadline, _ := ctx.Deadline()
+	_ = conn.SetDeadline(deadline)
+	return conn, nil
 }

@@ -15,14 +15,12 @@ import (
 // websocket opens one, has some frames sent back, and ends it: mostly by a close frame, sometimes by going away.
 func websocket(ctx context.Context, c *client) {
 	c.tally.done(c.kind, 1, 0)
-	conn, err := dialer.DialContext(ctx, "tcp", c.targets.plain[c.side])
+	conn, err := c.connect(ctx)
 	if err != nil {
 		c.tally.failed(c.kind, err)
 		return
 	}
 	defer conn.Close()
-	deadline, _ := ctx.Deadline()
-	_ = conn.SetDeadline(deadline)
 	const key = "c29hay1zb2FrLXNvYWstMQ=="
 	if _, err = fmt.Fprintf(conn, "GET /socket HTTP/1.1\r\nHost: soak\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
 		"Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\n\r\n", key); err != nil {
