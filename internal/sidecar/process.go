@@ -263,9 +263,15 @@ func (p *Process) Status(field string) int {
 // Descriptors returns how many descriptors it has open.
 func (p *Process) Descriptors() int {
 	p.t.Helper()
-	list, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.Cmd.Process.Pid))
+	return DescriptorsOf(p.t, p.Cmd.Process.Pid)
+}
+
+// DescriptorsOf returns how many descriptors a process has open (man 5 proc_pid_fd).
+func DescriptorsOf(t testing.TB, pid int) int {
+	t.Helper()
+	list, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
 	if err != nil {
-		p.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return len(list)
 }

@@ -70,6 +70,8 @@ type outcome struct {
 	*attack
 	sidecar *sidecar.Process
 	haproxy *haproxy
+	// attacked is the sidecar as what is attacked.
+	attacked proxy
 	// where is where upstream and collector are.
 	where struct{ upstream, sink string }
 
@@ -103,6 +105,8 @@ func (o *outcome) prepare(t *testing.T, load string) {
 	}
 	o.awaitSessionsEnd()
 	o.before = resourcesOf(o.sidecar)
+	o.attacked = proxy{address: o.sidecar.Inbound, pid: o.sidecar.Cmd.Process.Pid, idle: o.before.descriptors}
+	o.haproxy.idle = sidecar.DescriptorsOf(t, o.haproxy.pid) // its victims ended a second ago
 	o.counted = o.counts()
 	o.bound = o.holds.bound(o.before.rss)
 	// The kernel is to count VmHWM anew (man 5 proc_pid_clear_refs).
@@ -118,9 +122,9 @@ func (o *outcome) make(t *testing.T, load string) {
 	for round := 0; round < leastRounds || !o.mostHeld() && round < mostRounds; round++ {
 		for turn := range 2 {
 			if (round+turn)%2 == 0 {
-				o.behind = append(o.behind, o.round(t, load, o.haproxy.address))
+				o.behind = append(o.behind, o.round(t, load, &o.haproxy.proxy))
 			} else {
-				o.ours = append(o.ours, o.round(t, load, o.sidecar.Inbound))
+				o.ours = append(o.ours, o.round(t, load, &o.attacked))
 			}
 		}
 	}
@@ -128,28 +132,37 @@ func (o *outcome) make(t *testing.T, load string) {
 	o.peak = o.sidecar.Status("VmHWM")
 }
 
-// round has the victims measured at target while it is attacked.
-func (o *outcome) round(t *testing.T, load, target string) measured {
+// round has the victims measured at p while it is attacked.
+func (o *outcome) round(t *testing.T, load string, p *proxy) measured {
 	t.Helper()
+	p.awaitIdle(t)
 	began := time.Now()
-	v := startVictims(t, load, target, victimWarmup, victimWindow, o.fresh)
-	attackers := o.launch(t, target)
+	v, attackers := o.under(t, load, p, victimWindow)
 	if late := time.Since(began) - victimWarmup; late > 0 {
 		t.Logf("the attack was under way %v after the victims' window began", late.Round(time.Millisecond))
 	}
 	m := v.wait(t)
 	for _, a := range attackers {
-		t.Logf("at %s: %+v", target, a.end(t))
+		t.Logf("at %s: %+v", p.address, a.end(t))
 	}
 	return m
+}
+
+// under starts victims of p, and the attack on it once they are served.
+func (o *outcome) under(t *testing.T, load string, p *proxy, window time.Duration) (*victims, []*attackerProcess) {
+	t.Helper()
+	v := startVictims(t, load, p.address, victimWarmup, window, o.fresh)
+	if !o.fresh {
+		p.awaitVictims(t)
+	}
+	return v, o.launch(t, p.address)
 }
 
 // verify attacks once more a sidecar that compares every byte that it sends with what it received.
 func (o *outcome) verify(t *testing.T, load string) {
 	t.Helper()
 	p := startSidecar(t, o.where.upstream, o.where.sink, o.descriptors, "--verify")
-	v := startVictims(t, load, p.Inbound, 0, victimWarmup+time.Second, o.fresh)
-	attackers := o.launch(t, p.Inbound)
+	v, attackers := o.under(t, load, &proxy{address: p.Inbound, pid: p.Cmd.Process.Pid, idle: p.Descriptors()}, time.Second)
 	if m := v.wait(t); m.lost() > 0 {
 		t.Errorf("with --verify: victims lost %d requests (%+v, %s)", m.lost(), m.Requests, m.First)
 	}

@@ -124,6 +124,10 @@ func TestBeUpstream(*testing.T) {
 		answers[n] = fmt.Sprintf("crc32c=%08x", crc32.Checksum(content[:n], crc32.MakeTable(crc32.Castagnoli)))
 	}
 	s := http.Server{ReadHeaderTimeout: attackerLife, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == endlessTrailersPath {
+			readTrailers(w)
+			return
+		}
 		_, _ = io.Copy(io.Discard, r.Body)
 		n, err := strconv.Atoi(r.URL.Query().Get("size"))
 		if err != nil {
@@ -135,6 +139,24 @@ func TestBeUpstream(*testing.T) {
 	})}
 	_ = s.Serve(l)
 	os.Exit(1)
+}
+
+const (
+	// endlessTrailersPath is where the application reads trailers as far as endlessTrailersBytes, body included: package net/http gives up on them
+	// before the sidecar does, mostly.
+	endlessTrailersPath  = "/trailers"
+	endlessTrailersBytes = 1 << 20
+)
+
+// readTrailers reads what follows a head, whatever it is, and cuts the connection off when it is too much.
+func readTrailers(w http.ResponseWriter) {
+	c, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	defer func() { _ = c.Close() }()
+	_, _ = io.CopyN(io.Discard, buffered, endlessTrailersBytes)
 }
 
 // startUpstream starts the application and returns its address.
@@ -186,10 +208,46 @@ func startSidecar(t *testing.T, upstream, sink string, descriptors int, flags ..
 // haproxyAddress is free: the test has a namespace of its own.
 const haproxyAddress = "127.0.0.1:18080"
 
+// proxy is what is attacked, the sidecar or HAProxy.
+type proxy struct {
+	address string
+	pid     int
+	idle    int // its descriptors with no connection
+}
+
+// connectionDescriptors is what a connection through a proxy takes of it: a socket on either side.
+const connectionDescriptors = 2
+
+// awaitIdle waits until p has given back all connections, so that no round has to do with the one before.
+func (p *proxy) awaitIdle(t *testing.T) {
+	t.Helper()
+	p.await(t, "its connections to be closed", func(open int) bool { return open <= p.idle })
+}
+
+// awaitVictims waits until p has taken the victims' connections: whoever is to be seen to be served under attack is there before it.
+func (p *proxy) awaitVictims(t *testing.T) {
+	t.Helper()
+	p.await(t, "the victims to be connected", func(open int) bool { return open >= p.idle+connectionDescriptors*victimConns })
+}
+
+// await waits until its number of open descriptors is as it should be.
+func (p *proxy) await(t *testing.T, what string, cond func(open int) bool) {
+	t.Helper()
+	for deadline := time.Now().Add(sidecar.Patience); ; time.Sleep(5 * time.Millisecond) {
+		open := sidecar.DescriptorsOf(t, p.pid)
+		if cond(open) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain at %s for %s: it has %d descriptors, %d when idle", p.address, what, open, p.idle)
+		}
+	}
+}
+
 // haproxy is a running HAProxy.
 type haproxy struct {
-	address string
-	stop    func() // ends it; the second call does nothing
+	proxy
+	stop func() // ends it; the second call does nothing
 }
 
 // startHAProxy starts HAProxy before upstream as a plain TCP relay with one thread, alone on its processor.
@@ -198,7 +256,7 @@ func startHAProxy(t *testing.T, upstream string, descriptors int) *haproxy {
 	t.Helper()
 	connections := 4000
 	if descriptors > 0 {
-		connections = (descriptors - 20) / 2
+		connections = (descriptors - 20) / connectionDescriptors
 	}
 	config := filepath.Join(t.TempDir(), "haproxy.cfg")
 	text := fmt.Sprintf(`global
@@ -221,7 +279,7 @@ listen relay
 	var log sidecar.Buffer
 	cmd.Stdout, cmd.Stderr = &log, &log
 	startPinned(t, cmd, proxyCore)
-	h := &haproxy{address: haproxyAddress, stop: sync.OnceFunc(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })}
+	h := &haproxy{proxy: proxy{address: haproxyAddress, pid: cmd.Process.Pid}, stop: sync.OnceFunc(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })}
 	t.Cleanup(h.stop)
 	for deadline := time.Now().Add(sidecar.Patience); ; time.Sleep(5 * time.Millisecond) {
 		c, err := net.Dial("tcp", haproxyAddress)

@@ -63,7 +63,7 @@ var table = []attack{
 		counters: map[string]float64{`spanwire_opaque_total{reason="head_size"}`: 8},
 	},
 	{
-		name: "Endless trailers", what: "8 connections, trailer lines without end, 8 MB a second in all; again when they are cut off.",
+		name: "Endless trailers", what: "8 connections, trailer lines without end, 8 MB a second in all; again when they are cut off, after 1 MiB.",
 		run: endlessTrailers, holds: holding{sessions: 16, heads: 16, headBytes: bigHeadBytes, streams: 16},
 		counters: map[string]float64{`spanwire_opaque_total{reason="trailer"}`: 8},
 	},
@@ -208,7 +208,7 @@ func endlessHeads(a *attacker) {
 
 // endlessTrailers sends trailer lines until it is cut off.
 func endlessTrailers(a *attacker) {
-	endless(a, "POST /endless HTTP/1.1\r\nHost: victim\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n", 900)
+	endless(a, "POST "+endlessTrailersPath+" HTTP/1.1\r\nHost: victim\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n", 900)
 }
 
 // endless sends start, then lines of size bytes.
