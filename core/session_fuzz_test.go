@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -75,7 +76,7 @@ func newStage(f *testing.F, knobs byte) *stage {
 	f.Cleanup(func() { closeFD(fd) })
 	st.listener = fd
 	dead := refusing(f)
-	cfg := Config{Loops: 1, Trace: shared}
+	cfg := Config{Loops: 1, Trace: shared, Log: slog.New(slog.DiscardHandler)} // f may not log while it fuzzes
 	for _, k := range []span.Kind{span.Server, span.Client} {
 		for _, up := range []string{at.String(), dead} {
 			cfg.Explicit = append(cfg.Explicit, Listen{Addr: "127.0.0.1:0", Upstream: up, Kind: k})

@@ -102,6 +102,9 @@ func (r *report) take(e event) {
 		}
 		r.finish(t, e.Test == "")
 	case "fail":
+		if e.Test == "" {
+			r.finishUnended(e.Package)
+		}
 		r.finish(t, true)
 	case "pass":
 		r.finish(t, e.Test == "")
@@ -118,6 +121,20 @@ func (r *report) finish(t test, show bool) {
 		}
 	}
 	delete(r.output, t)
+}
+
+// finishUnended prints what the tests of a package said that have no end: one panicked, or ran out of time, and took the process with it.
+func (r *report) finishUnended(pkg string) {
+	var unended []string
+	for t := range r.output {
+		if t.Package == pkg && t.Name != "" {
+			unended = append(unended, t.Name)
+		}
+	}
+	slices.Sort(unended)
+	for _, name := range unended {
+		r.finish(test{pkg, name}, true)
+	}
 }
 
 // reason finds what a skipped test said: the lines of its output that are not the framework's.

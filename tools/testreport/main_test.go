@@ -24,6 +24,10 @@ func TestReport(t *testing.T) {
 {"Action":"build-output","ImportPath":"q","Output":"q.go:1: syntax error\n"}
 {"Action":"output","Package":"r","Output":"?   \tr\t[no test files]\n"}
 {"Action":"skip","Package":"r"}
+{"Action":"run","Package":"s","Test":"TestPanics"}
+{"Action":"output","Package":"s","Test":"TestPanics","Output":"panic: cause\n"}
+{"Action":"output","Package":"s","Output":"FAIL\ts\t0.1s\n"}
+{"Action":"fail","Package":"s"}
 plain text
 `
 	var out strings.Builder
@@ -36,6 +40,8 @@ plain text
 FAIL	p	0.1s
 q.go:1: syntax error
 ?   	r	[no test files]
+panic: cause
+FAIL	s	0.1s
 plain text
 
 Skipped, 1:
