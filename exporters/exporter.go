@@ -165,7 +165,6 @@ type Config struct {
 	OTLPTracesEndpoint         string
 	JaegerUser, JaegerPassword string        // basic authentication of the exporter jaeger; user-info in an endpoint beats it
 	Headers                    []KV          // sent with every HTTP request
-	HeaderFile                 string        // more of them: lines K=V or K: V, empty lines and #comments skipped; read once
 	CAFile, CertFile, KeyFile  string        // PEM; own authorities instead of the system's; client certificate and key
 	Gzip                       bool          // compress OTLP and Zipkin
 	Timeout                    time.Duration // of one attempt, connecting included; default 10 s

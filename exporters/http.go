@@ -9,7 +9,7 @@ import (
 	"io"
 	"net"
 	"net/url"
-	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -107,33 +107,15 @@ func basicAuth(user, password string) KV {
 	return KV{"Authorization", "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))}
 }
 
-// headers returns the user's headers, those of the file last.
+// headers returns the user's headers.
 func headers(cfg *Config) ([]KV, error) {
-	all := append([]KV(nil), cfg.Headers...)
-	if cfg.HeaderFile != "" {
-		text, err := os.ReadFile(cfg.HeaderFile)
-		if err != nil {
-			return nil, fmt.Errorf("--export-header-file %q: %w", cfg.HeaderFile, err)
-		}
-		for i, line := range strings.Split(string(text), "\n") {
-			line = strings.TrimSpace(line)
-			if line == "" || line[0] == '#' {
-				continue
-			}
-			at := strings.IndexAny(line, "=:")
-			if at <= 0 {
-				return nil, fmt.Errorf("--export-header-file %q: line %d is neither K=V nor K: V", cfg.HeaderFile, i+1)
-			}
-			all = append(all, KV{strings.TrimSpace(line[:at]), strings.TrimSpace(line[at+1:])})
-		}
-	}
-	for _, h := range all {
+	for _, h := range cfg.Headers {
 		// The value may be a secret: the message leaves it out.
 		if !isToken(h.Key) || strings.ContainsAny(h.Value, "\r\n\x00") {
 			return nil, fmt.Errorf("--export-header %q: not a header; allowed: a token as name, a value on one line", h.Key)
 		}
 	}
-	return all, nil
+	return slices.Clone(cfg.Headers), nil
 }
 
 // isToken reports whether s is a token (RFC 9110 §5.6.2).

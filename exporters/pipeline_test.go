@@ -174,7 +174,6 @@ func TestSettingsThatDoNotParseAreNamed(t *testing.T) {
 		{"key alone", func(c *Config) { c.ZipkinEndpoint, c.KeyFile = "https://h/", "k" }, []string{"--export-key", "--export-cert"}},
 		{"certificate alone", func(c *Config) { c.ZipkinEndpoint, c.CertFile = "https://h/", "k" }, []string{"--export-key", "--export-cert"}},
 		{"no certificate", func(c *Config) { c.ZipkinEndpoint, c.CertFile, c.KeyFile = "https://h/", "c", "k" }, []string{"--export-cert", `"c"`}},
-		{"header file", func(c *Config) { c.HeaderFile = "/nowhere/h" }, []string{"--export-header-file", "/nowhere/h"}},
 		{"header", func(c *Config) { c.Headers = []KV{{"bad name", "secret"}} }, []string{"--export-header", "bad name", "token"}},
 		{"header value", func(c *Config) { c.Headers = []KV{{"x", "secret\r\ny: z"}} }, []string{"--export-header", "one line"}},
 	} {
