@@ -1,7 +1,11 @@
 package intercept
 
 import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -95,9 +99,38 @@ func TestSocketLines(t *testing.T) {
 
 func FuzzParseSocket(f *testing.F) {
 	f.Add("   0: 0100007F:3A6C 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1337        0 5 1")
+	f.Add("   1: 0000000000000000FFFF00000109000A:1F90 00000000000000000000000001000000:0000 01 0:0 00:0 0 0 0 5")
 	f.Fuzz(func(t *testing.T, line string) {
-		if s, ok := parseSocket(line); ok && !s.local.Addr().IsValid() {
-			t.Errorf("%q: %v", line, s)
+		s, ok := parseSocket(line)
+		if !ok {
+			return
+		}
+		fields := strings.Fields(line)
+		for i, a := range []netip.AddrPort{s.local, s.remote} {
+			host, port, _ := strings.Cut(fields[1+i], ":")
+			if n, err := strconv.ParseUint(port, 16, 16); err != nil || uint16(n) != a.Port() {
+				t.Errorf("%q: port %d, %v", line, a.Port(), err)
+			}
+			if !strings.EqualFold(host, kernelAddr(a.Addr(), len(host) == 8)) {
+				t.Errorf("%q: %v", line, a)
+			}
+		}
+		if strconv.FormatUint(uint64(s.uid), 10) != strings.TrimLeft(fields[7], "0") && s.uid != 0 {
+			t.Errorf("%q: uid %d", line, s.uid)
 		}
 	})
+}
+
+// kernelAddr writes an address as /proc/net/tcp (v4) or tcp6 does: words of four bytes, each a number of the host's order, little-endian here.
+func kernelAddr(a netip.Addr, v4 bool) string {
+	b := a.As16()
+	words := b[:]
+	if v4 {
+		words = b[12:]
+	}
+	var text strings.Builder
+	for ; len(words) > 0; words = words[4:] {
+		fmt.Fprintf(&text, "%08X", binary.LittleEndian.Uint32(words))
+	}
+	return text.String()
 }

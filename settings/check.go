@@ -102,8 +102,12 @@ func parseHeaderFile(path string) ([]Pair, error) {
 	if err != nil {
 		return nil, err
 	}
-	var pairs []Pair
-	for i, text := range strings.Split(string(data), "\n") {
+	return parseHeaders(string(data))
+}
+
+// parseHeaders reads the lines of such a file.
+func parseHeaders(lines string) (pairs []Pair, err error) {
+	for i, text := range strings.Split(lines, "\n") {
 		text = strings.TrimSpace(text)
 		if text == "" || text[0] == '#' {
 			continue
@@ -112,7 +116,7 @@ func parseHeaderFile(path string) ([]Pair, error) {
 		if !ok {
 			return nil, fmt.Errorf("line %d is no header", i+1)
 		}
-		p, err := parseHeader(name + "=" + value)
+		p, err := headerOf(Pair{Key: strings.TrimSpace(name), Value: strings.TrimSpace(value)})
 		if err != nil {
 			return nil, fmt.Errorf("line %d is no header", i+1)
 		}

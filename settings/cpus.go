@@ -3,6 +3,7 @@ package settings
 import (
 	"bufio"
 	"bytes"
+	"iter"
 	"math"
 	"os"
 	"path/filepath"
@@ -45,19 +46,11 @@ func cpuQuota(cgroupFile, mountFile string) float64 {
 		}
 	}
 	for _, m := range cgroupMounts(mounts) {
-		group := cgroupOf(cgroups, m.v2)
-		rel, err := filepath.Rel(m.root, group)
-		if group == "" || err != nil || strings.HasPrefix(rel, "..") {
-			rel = "." // the mount shows another part of the tree, as without a cgroup namespace: its root is what we can see
-		}
-		for dir := filepath.Join(m.point, rel); ; dir = filepath.Dir(dir) {
+		for dir := range m.dirs(cgroupOf(cgroups, m.v2)) {
 			if m.v2 {
 				lower(quotaV2(dir))
 			} else {
 				lower(quotaV1(dir))
-			}
-			if len(dir) <= len(m.point) {
-				break
 			}
 		}
 	}
@@ -68,6 +61,18 @@ func cpuQuota(cgroupFile, mountFile string) float64 {
 type cgroupMount struct {
 	root, point string
 	v2          bool
+}
+
+// dirs yields the directory of group under m, and those above it up to the mount point.
+func (m cgroupMount) dirs(group string) iter.Seq[string] {
+	rel, err := filepath.Rel(m.root, group)
+	if group == "" || err != nil || strings.HasPrefix(rel, "..") {
+		rel = "." // the mount shows another part of the tree, as without a cgroup namespace: its root is what we can see
+	}
+	return func(yield func(string) bool) {
+		for dir := filepath.Join(m.point, rel); yield(dir) && len(dir) > len(m.point); dir = filepath.Dir(dir) {
+		}
+	}
 }
 
 // cgroupMounts finds the mounts in /proc/self/mountinfo (man 5 proc): root and mount point are fields 4 and 5, the type and the

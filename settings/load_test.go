@@ -476,9 +476,11 @@ func TestHeaderFile(t *testing.T) {
 	if err != nil || !slices.Equal(l.Config.FileHeaders, []Pair{{"Authorization", "Bearer a=b:c"}, {"X-Scope", "t"}}) {
 		t.Errorf("%v %v", l, err)
 	}
-	write("X-Scope: t\nsecret\n")
-	if _, err := named(t, []string{"--export-header-file", path}, nil, ""); err == nil || !strings.Contains(err.Error(),
-		"line 2 is no header") || strings.Contains(err.Error(), "secret") {
-		t.Errorf("%v", err)
+	for _, line := range []string{"secret", "secret=a: b", ": secret", "X-Scope: secret\x00"} {
+		write("X-Scope: t\n" + line + "\n")
+		if _, err := named(t, []string{"--export-header-file", path}, nil, ""); err == nil || !strings.Contains(err.Error(),
+			"line 2 is no header") || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%q: %v", line, err)
+		}
 	}
 }

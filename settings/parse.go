@@ -191,7 +191,15 @@ func parsePair(s string) (Pair, error) {
 // parseHeader reads NAME=VALUE of a header that is sent with exports.
 func parseHeader(s string) (Pair, error) {
 	p, err := parsePair(s)
-	if err != nil || !token(p.Key) {
+	if err != nil {
+		return Pair{}, err
+	}
+	return headerOf(p)
+}
+
+// headerOf checks that p is a field of a head.
+func headerOf(p Pair) (Pair, error) {
+	if !token(p.Key) {
 		return Pair{}, errNot
 	}
 	if strings.ContainsFunc(p.Value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {

@@ -3,8 +3,10 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -138,4 +140,31 @@ Anonymous:             0 kB
 	if !slices.Equal(got, want) {
 		t.Errorf("%x, want %x", got, want)
 	}
+}
+
+// FuzzCleanMappings: what the program gives back of itself are whole mappings of its own file that nobody may write.
+func FuzzCleanMappings(f *testing.F) {
+	const self = "/usr/bin/spanwire"
+	f.Add("00400000-00903000 r-xp 00000000 fe:00 9 /usr/bin/spanwire\nAnonymous:             0 kB\n")
+	f.Add("00400000-00903000 r--p 00000000 fe:00 9 /usr/bin/spanwire\nAnonymous: 0 kB\n00e55000-00f13000 rw-p 0 fe:00 9 /usr/bin/spanwire\nAnonymous: 0 kB\n")
+	f.Add("ffffffff-00903000 r--p 0 fe:00 9 /usr/bin/spanwire (deleted)\nAnonymous: 0 kB\nAnonymous: 0 kB\n")
+	line := regexp.MustCompile(`(?m)^[\t\r ]*([0-9a-fA-F]+)-([0-9a-fA-F]+)[\t\r ]+r-.p(?:[\t\r ]+\S+){3}[\t\r ]+` + self + `[\t\r ]*$`)
+	f.Fuzz(func(t *testing.T, smaps string) {
+		if strings.ContainsFunc(smaps, func(r rune) bool { return r == '\v' || r == '\f' || r >= 0x80 }) {
+			return // more kinds of space than the kernel writes
+		}
+		allowed := map[mapping]bool{}
+		for _, m := range line.FindAllStringSubmatch(smaps, -1) {
+			from, errFrom := strconv.ParseUint(m[1], 16, 64)
+			to, errTo := strconv.ParseUint(m[2], 16, 64)
+			if errFrom == nil && errTo == nil && from < to {
+				allowed[mapping{uintptr(from), uintptr(to - from)}] = true
+			}
+		}
+		for _, m := range cleanMappings(strings.NewReader(smaps), self) {
+			if !allowed[m] {
+				t.Errorf("%x", m)
+			}
+		}
+	})
 }
