@@ -231,6 +231,3 @@ func readStatus(file string, names ...string) []int64 {
 	}
 	return values
 }
-
-// ResetPeak makes the peak of a process's memory start anew from now (man 5 proc, clear_refs), best effort.
-func ResetPeak(pid int) { _ = os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0) }
