@@ -33,7 +33,6 @@ func end(o outcome) ending { return ending{outcome: o} }
 func TestJudge(t *testing.T) {
 	list := []difference{
 		{tests: map[string][]string{"s": {"T"}, "other": {"T"}}, reason: "R."}, {tests: map[string][]string{"s": {"V"}}, reason: "R.", needs: "/nowhere"},
-		{tests: map[string][]string{"s": {"W"}}, reason: "R.", sometimes: true},
 	}
 	for name, c := range map[string]struct {
 		direct, through results
@@ -45,8 +44,6 @@ func TestJudge(t *testing.T) {
 		"a listed one passes":       {results{"T": end(passed)}, results{"T": end(passed)}, 1, "take it off"},
 		"a listed one fails anyway": {results{"T": end(failed)}, results{"T": end(failed)}, 1, "take it off"},
 		"a listed one is gone":      {results{}, results{}, 1, "take it off"},
-		"a race is lost":            {results{"T": end(passed), "W": end(passed)}, results{"T": end(failed), "W": end(failed)}, 2, ""},
-		"a race is won":             {results{"T": end(passed), "W": end(passed)}, results{"T": end(failed), "W": end(passed)}, 1, ""},
 		"an unlisted difference":    {results{"T": end(passed), "U": end(passed)}, results{"T": end(failed), "U": end(failed)}, 1, "U fails through"},
 		"skipped directly":          {results{"T": end(passed), "U": end(skipped)}, results{"T": end(failed), "U": end(failed)}, 1, "U fails through"},
 		"skipped through":           {results{"T": end(passed), "U": end(passed)}, results{"T": end(failed), "U": end(skipped)}, 1, "U passes directly and is skipped"},
@@ -63,6 +60,26 @@ func TestJudge(t *testing.T) {
 		}
 		if len(got) != c.accepted || !ok {
 			t.Errorf("%s: accepted %v, problems %q", name, got, problems)
+		}
+	}
+}
+
+// What a race decides is on the page whichever way it went.
+func TestJudgeRaces(t *testing.T) {
+	list := []difference{{tests: map[string][]string{"s": {"W"}}, reason: "R.", sometimes: true}}
+	for name, c := range map[string]struct {
+		direct, through results
+		problem         bool
+	}{
+		"lost":        {results{"W": end(passed)}, results{"W": end(failed)}, false},
+		"won":         {results{"W": end(passed)}, results{"W": end(passed)}, false},
+		"lost always": {results{"W": end(failed)}, results{"W": end(failed)}, false},
+		"gone":        {results{}, results{}, true},
+	} {
+		cmp := comparison{suite: "s", direct: c.direct, through: c.through}
+		got, problems := cmp.judge(list)
+		if len(got) != 1 || !got[0].Sometimes || (len(problems) > 0) != c.problem {
+			t.Errorf("%s: accepted %+v, problems %q", name, got, problems)
 		}
 	}
 }

@@ -99,18 +99,16 @@ func (c *comparison) judge(list []difference) (accepted []proof.Difference, prob
 		if !possible(d) {
 			continue
 		}
-		var differing []string
-		for _, test := range d.tests[c.suite] {
-			switch direct, through := c.direct[test].outcome, c.through[test].outcome; {
-			case direct == passed && (through == failed || through == skipped):
-				differing = append(differing, test)
-			case !d.sometimes:
+		tests := d.tests[c.suite]
+		for _, test := range tests {
+			direct, through := c.direct[test].outcome, c.through[test].outcome
+			differs := direct == passed && (through == failed || through == skipped)
+			if !differs && !(d.sometimes && through != 0) {
 				problems = append(problems, fmt.Sprintf("the list says that %s differs, which it does not (any more): take it off", test))
-				differing = append(differing, test)
 			}
 		}
-		if len(differing) > 0 {
-			accepted = append(accepted, proof.Difference{Tests: differing, Reason: d.reason})
+		if len(tests) > 0 {
+			accepted = append(accepted, proof.Difference{Tests: tests, Reason: d.reason, Sometimes: d.sometimes})
 		}
 	}
 	slices.Sort(problems)

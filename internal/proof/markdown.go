@@ -17,7 +17,7 @@ Each suite runs in a network namespace in which every TCP connection to a loopba
 traces everything, puts headers in, exports to a collector and compares each byte that leaves with what came (` + "`--verify`" + `). It runs directly and
 then through the sidecar, and is compared test by test: a test may fail through the sidecar only if it fails directly too, or stands on the list
 of accepted differences below. It gives at most ten reasons in all, each with every test that differs for it; a test of the list that no longer
-differs fails the run as well. A test that fails, in either way, is run again alone up to twice in both ways, to tell chance from difference; those that passed then are listed.
+differs fails the run as well, but where a race decides, which the list says. A test that fails, in either way, is run again alone up to twice in both ways, to tell chance from difference; those that passed then are listed.
 `
 
 // Markdown returns the page that tells of r: docs/transparency.md.
@@ -74,7 +74,11 @@ func (r Report) differences(b *strings.Builder) {
 			if tests[d.Reason] == nil {
 				order = append(order, d.Reason)
 			}
-			tests[d.Reason] = append(tests[d.Reason], s.Name+": "+strings.Join(d.Tests, ", "))
+			suite := s.Name
+			if d.Sometimes {
+				suite += " (in some runs)"
+			}
+			tests[d.Reason] = append(tests[d.Reason], suite+": "+strings.Join(d.Tests, ", "))
 			n += len(d.Tests)
 		}
 	}

@@ -44,6 +44,8 @@ type Counts struct {
 type Difference struct {
 	Tests  []string `json:"tests"`
 	Reason string   `json:"reason"` // one sentence
+	// Sometimes: a race decides, so that in any one run all, some or none of Tests differ.
+	Sometimes bool `json:"sometimes,omitempty"`
 }
 
 // Retry is a test that failed at first and passed when run again alone: it fails by chance, and where it did.
