@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -42,8 +43,13 @@ func sayBytes(arg int) int {
 }
 
 const (
-	// stuckAfter ends a session in which nothing happens any more: none takes a second.
-	stuckAfter = 5 * time.Second
+	// stuckAfter ends a session in which nothing has happened for so long, and for so many rounds: a machine that is busy may not come to
+	// this process for seconds.
+	stuckAfter  = 5 * time.Second
+	stuckRounds = 10_000
+	// kernelPatience is how long nothing may happen while the kernel has bytes on their way. Narrow sockets drop what does not fit, and probe
+	// windows that were closed, at intervals that double from 200 ms (RFC 9293 §3.8.1, §3.8.6.1).
+	kernelPatience = time.Minute
 	// idleRounds is how many rounds of the loop nothing must have moved in for the engine to be waiting for the player.
 	idleRounds = 3
 	// narrowBytes is the socket buffers of knobNarrow; the kernel doubles it.
@@ -58,7 +64,8 @@ type player struct {
 	plan  []byte
 	model model
 	log   []string
-	began time.Time
+	since time.Time // when something happened last …
+	still int       // … and how many rounds ago
 
 	sides   [2]end
 	sent    []utterance // since the last time that all was settled
@@ -87,7 +94,7 @@ func loopback(n byte) netip.AddrPort {
 // begin connects the client. Loop goroutine, as all of a player but check.
 func (p *player) begin() {
 	p.before = p.hold()
-	p.began = time.Now()
+	p.happened()
 	p.opened = p.w.stats.SessionsTotal[0] + p.w.stats.SessionsTotal[1]
 	p.w.turn = turnBytes
 	if p.knobs&knobShort != 0 {
@@ -124,9 +131,35 @@ func (p *player) prepare(fd int) {
 	}
 }
 
+// happened notes that something did.
+func (p *player) happened() { p.since, p.still = time.Now(), 0 }
+
+// stuck reports whether nothing will happen any more.
+func (p *player) stuck() bool {
+	if p.still++; p.still < stuckRounds {
+		return false
+	}
+	since := time.Since(p.since)
+	return since > kernelPatience || since > stuckAfter && !p.underWay()
+}
+
+// underWay reports whether the kernel has bytes that it has yet to deliver.
+func (p *player) underWay() bool {
+	var fds []int
+	for i := range p.sides {
+		if e := &p.sides[i]; !e.closed {
+			fds = append(fds, e.fd)
+		}
+		if s := p.w.sessions; s != nil {
+			fds = append(fds, int(s.socks[i].fd))
+		}
+	}
+	return slices.ContainsFunc(fds, func(fd int) bool { return fd != noFD && unsentBytes(fd) > 0 })
+}
+
 // post has the loop call round once it has done what is to be done.
 func (p *player) post(round func()) {
-	if time.Since(p.began) > stuckAfter {
+	if p.stuck() {
 		p.finish(errors.New("stuck: " + p.state()))
 		return
 	}
@@ -139,8 +172,9 @@ func (p *player) post(round func()) {
 func (p *player) state() string {
 	s := "no session"
 	if k := p.w.sessions; k != nil {
-		s = fmt.Sprintf("session %v, opaque %v (%v), received %d, pending %d and %d, kept %d and %d", k.phase, k.opaque, k.why, k.received,
-			len(k.flows[0].pending), len(k.flows[1].pending), len(k.flows[0].kept), len(k.flows[1].kept))
+		s = fmt.Sprintf("session %v, opaque %v (%v), received %d, pending %d and %d, kept %d and %d, unsent to client %d, to server %d", k.phase, k.opaque,
+			k.why, k.received, len(k.flows[0].pending), len(k.flows[1].pending), len(k.flows[0].kept), len(k.flows[1].kept),
+			unsentBytes(int(k.socks[client].fd)), unsentBytes(int(k.socks[server].fd)))
 	}
 	for i := range p.sides {
 		e := &p.sides[i]
@@ -184,6 +218,7 @@ func (p *player) round() {
 	moved := p.move()
 	if moved {
 		p.idle = 0
+		p.happened()
 	} else {
 		p.idle++
 	}
@@ -202,6 +237,7 @@ func (p *player) round() {
 		return
 	}
 	p.burst = 1
+	p.happened()
 	for p.burst > 0 && len(p.plan) > 0 {
 		step := p.plan[0]
 		p.plan = p.plan[1:]
@@ -370,7 +406,7 @@ func (p *player) say(side, n int) {
 	b := e.rest[:n]
 	e.rest = e.rest[n:]
 	e.queue = append(e.queue, b...)
-	p.logf("%s: %q", sideNames[side], b)
+	p.logf("%s, %d bytes: %.300q", sideNames[side], n, b)
 	p.sent = append(p.sent, utterance{side: side, bytes: b})
 	e.write()
 }
