@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spanwire/spanwire/core/span"
 	"github.com/spanwire/spanwire/core/trace"
@@ -45,6 +46,23 @@ func FuzzSession(f *testing.F) {
 	})
 }
 
+// TestFuzzedSessionsAreStrangers plays a request that is not to be sampled, and then a call with its id, which has nothing to do with it.
+func TestFuzzedSessionsAreStrangers(t *testing.T) {
+	st := newStage(t, 0)
+	const answer = "HTTP/1.1 204 No\r\n\r\n"
+	for _, s := range []struct {
+		request string
+		knobs   byte
+	}{
+		{"GET /a HTTP/1.1\r\nHost: a\r\nb3: 0\r\nX-Request-Id: 7\r\n\r\n", 0},
+		{"GET /a HTTP/1.1\r\nHost: a\r\nX-Request-Id: 7\r\n\r\n", knobOutbound},
+	} {
+		if err := st.play([]byte(s.request), []byte(answer), []byte{say(client, 31), say(server, 31)}, s.knobs); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // stage is an engine that sessions are played on, and what stands around it.
 type stage struct {
 	e        *Engine
@@ -57,7 +75,7 @@ type stage struct {
 }
 
 // newStage starts an engine with one loop, which lives until the target ends.
-func newStage(f *testing.F, knobs byte) *stage {
+func newStage(t testing.TB, knobs byte) *stage {
 	settings := trace.Config{}
 	if knobs&knobAnswers != 0 {
 		settings = trace.Config{TraceResponseHeader: "X-Trace-Id", TagHeaders: []string{"Host", "Content-Length"}, TagCookies: []string{"a"},
@@ -66,23 +84,23 @@ func newStage(f *testing.F, knobs byte) *stage {
 	settings.JoinSize = 256 // it is looked through after each session
 	shared, err := trace.NewShared(settings)
 	if err != nil {
-		f.Fatal(err)
+		t.Fatal(err)
 	}
 	st := &stage{shared: shared, exact: knobs&knobAnswers == 0}
 	fd, at, err := bind(loopback(1), false)
 	if err != nil {
-		f.Fatal(err)
+		t.Fatal(err)
 	}
-	f.Cleanup(func() { closeFD(fd) })
+	t.Cleanup(func() { closeFD(fd) })
 	st.listener = fd
-	dead := refusing(f)
-	cfg := Config{Loops: 1, Trace: shared, Log: slog.New(slog.DiscardHandler)} // f may not log while it fuzzes
+	dead := refusing(t)
+	cfg := Config{Loops: 1, Trace: shared, Log: slog.New(slog.DiscardHandler)} // a fuzz target may not log
 	for _, k := range []span.Kind{span.Server, span.Client} {
 		for _, up := range []string{at.String(), dead} {
 			cfg.Explicit = append(cfg.Explicit, Listen{Addr: "127.0.0.1:0", Upstream: up, Kind: k})
 		}
 	}
-	st.e = startEngine(f, cfg)
+	st.e = startEngine(t, cfg)
 	st.w = st.e.workers[0]
 	l := st.e.Listeners()
 	for i, k := range []span.Kind{span.Server, span.Client} {
@@ -160,6 +178,8 @@ func (st *stage) play(client, server, plan []byte, knobs byte) error {
 		return err
 	}
 	<-p.done
+	// The ids of this session are nothing to the next: an input does the same each time.
+	st.shared.Sweep(int64(time.Since(st.e.base) + 2*trace.DefaultJoinTTL))
 	spans := takeSpans(st.e)
 	if p.err == nil {
 		p.err = p.check(spans)
