@@ -102,6 +102,10 @@ func (m *model) ask() bool {
 	if len(rest) == 0 {
 		return false
 	}
+	if m.last && !m.headed {
+		m.lose() // more, in one piece with the request that was to be the last
+		return false
+	}
 	msg := m.parse(client, rest)
 	if msg.state == odd || msg.head > 0 && !m.headed && len(m.asks)-m.next >= plainPipeline {
 		m.unsure = true
