@@ -105,7 +105,7 @@ func (o *outcome) prepare(t *testing.T, load string) {
 	}
 	o.awaitSessionsEnd()
 	o.before = resourcesOf(o.sidecar)
-	o.attacked = proxy{address: o.sidecar.Inbound, pid: o.sidecar.Cmd.Process.Pid, idle: o.before.descriptors}
+	o.attacked = asProxy(o.sidecar)
 	o.haproxy.idle = sidecar.DescriptorsOf(t, o.haproxy.pid) // its victims ended a second ago
 	o.counted = o.counts()
 	o.bound = o.holds.bound(o.before.rss)
@@ -162,7 +162,8 @@ func (o *outcome) under(t *testing.T, load string, p *proxy, window time.Duratio
 func (o *outcome) verify(t *testing.T, load string) {
 	t.Helper()
 	p := startSidecar(t, o.where.upstream, o.where.sink, o.descriptors, "--verify")
-	v, attackers := o.under(t, load, &proxy{address: p.Inbound, pid: p.Cmd.Process.Pid, idle: p.Descriptors()}, time.Second)
+	attacked := asProxy(p)
+	v, attackers := o.under(t, load, &attacked, time.Second)
 	if m := v.wait(t); m.lost() > 0 {
 		t.Errorf("with --verify: victims lost %d requests (%+v, %s)", m.lost(), m.Requests, m.First)
 	}

@@ -210,43 +210,49 @@ const haproxyAddress = "127.0.0.1:18080"
 
 // proxy is what is attacked, the sidecar or HAProxy.
 type proxy struct {
-	address string
-	pid     int
-	idle    int // its descriptors with no connection
+	address     string
+	connections func() int // that it relays now
 }
-
-// connectionDescriptors is what a connection through a proxy takes of it: a socket on either side.
-const connectionDescriptors = 2
 
 // awaitIdle waits until p has given back all connections, so that no round has to do with the one before.
 func (p *proxy) awaitIdle(t *testing.T) {
 	t.Helper()
-	p.await(t, "its connections to be closed", func(open int) bool { return open <= p.idle })
+	p.await(t, "its connections to end", func(n int) bool { return n <= 0 })
 }
 
 // awaitVictims waits until p has taken the victims' connections: whoever is to be seen to be served under attack is there before it.
 func (p *proxy) awaitVictims(t *testing.T) {
 	t.Helper()
-	p.await(t, "the victims to be connected", func(open int) bool { return open >= p.idle+connectionDescriptors*victimConns })
+	p.await(t, "the victims to be connected", func(n int) bool { return n >= victimConns })
 }
 
-// await waits until its number of open descriptors is as it should be.
-func (p *proxy) await(t *testing.T, what string, cond func(open int) bool) {
+// await waits until the number of its connections is as it should be.
+func (p *proxy) await(t *testing.T, what string, cond func(n int) bool) {
 	t.Helper()
 	for deadline := time.Now().Add(sidecar.Patience); ; time.Sleep(5 * time.Millisecond) {
-		open := sidecar.DescriptorsOf(t, p.pid)
-		if cond(open) {
+		n := p.connections()
+		if cond(n) {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain at %s for %s: it has %d descriptors, %d when idle", p.address, what, open, p.idle)
+			t.Fatalf("waited in vain at %s for %s: it has %d", p.address, what, n)
 		}
 	}
 }
 
+// asProxy is a sidecar as what is attacked.
+func asProxy(p *sidecar.Process) proxy {
+	return proxy{p.Inbound, func() int { return int(p.Sum("spanwire_sessions")) }}
+}
+
+// connectionDescriptors is what a connection through a proxy takes of it: a socket on either side.
+const connectionDescriptors = 2
+
 // haproxy is a running HAProxy.
 type haproxy struct {
 	proxy
+	pid  int
+	idle int    // its descriptors with no connection
 	stop func() // ends it; the second call does nothing
 }
 
@@ -279,7 +285,8 @@ listen relay
 	var log sidecar.Buffer
 	cmd.Stdout, cmd.Stderr = &log, &log
 	startPinned(t, cmd, proxyCore)
-	h := &haproxy{proxy: proxy{address: haproxyAddress, pid: cmd.Process.Pid}, stop: sync.OnceFunc(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })}
+	h := &haproxy{pid: cmd.Process.Pid, stop: sync.OnceFunc(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })}
+	h.proxy = proxy{haproxyAddress, func() int { return (sidecar.DescriptorsOf(t, h.pid) - h.idle) / connectionDescriptors }}
 	t.Cleanup(h.stop)
 	for deadline := time.Now().Add(sidecar.Patience); ; time.Sleep(5 * time.Millisecond) {
 		c, err := net.Dial("tcp", haproxyAddress)
