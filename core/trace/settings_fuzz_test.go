@@ -181,7 +181,9 @@ func FuzzTags(f *testing.F) {
 }
 
 // notInCookie reports whether net/http takes a quote off a cookie's value for r, or passes the cookie over: the next of that name is then its first.
-func notInCookie(r rune) bool { return r == '"' || r == '\\' || r >= 0x7f || r < ' ' && r != '\r' && r != '\n' }
+func notInCookie(r rune) bool {
+	return r == '"' || r == '\\' || r >= 0x7f || r < ' ' && r != '\r' && r != '\n'
+}
 
 // nameAndTag reads NAME[:tag].
 func nameAndTag(text string) (name, tag string) {
