@@ -171,6 +171,16 @@ func stall(t *testing.T, e *Engine) (release func()) {
 	return release
 }
 
+// turnOver waits until the first loop of e has done what it is doing now.
+func turnOver(t *testing.T, e *Engine) {
+	t.Helper()
+	over := make(chan struct{})
+	if err := e.workers[0].loop.Post(func() { close(over) }); err != nil {
+		t.Fatal(err)
+	}
+	<-over
+}
+
 // send writes all of s at the client's end.
 func (l *link) send(s string) { l.t.Helper(); mustWrite(l.t, l.client, s) }
 
