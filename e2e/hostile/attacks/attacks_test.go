@@ -70,8 +70,6 @@ type outcome struct {
 	*attack
 	sidecar *sidecar.Process
 	haproxy *haproxy
-	// attacked is the sidecar as what is attacked.
-	attacked proxy
 	// where is where upstream and collector are.
 	where struct{ upstream, sink string }
 
@@ -103,9 +101,8 @@ func (o *outcome) prepare(t *testing.T, load string) {
 	for _, target := range []string{o.haproxy.address, o.sidecar.Inbound} {
 		startVictims(t, load, target, 0, time.Second, false).wait(t)
 	}
-	o.awaitSessionsEnd()
+	asProxy(o.sidecar).awaitIdle(t)
 	o.before = resourcesOf(o.sidecar)
-	o.attacked = asProxy(o.sidecar)
 	o.haproxy.idle = sidecar.DescriptorsOf(t, o.haproxy.pid) // its victims ended a second ago
 	o.counted = o.counts()
 	o.bound = o.holds.bound(o.before.rss)
@@ -122,9 +119,9 @@ func (o *outcome) make(t *testing.T, load string) {
 	for round := 0; round < leastRounds || !o.mostHeld() && round < mostRounds; round++ {
 		for turn := range 2 {
 			if (round+turn)%2 == 0 {
-				o.behind = append(o.behind, o.round(t, load, &o.haproxy.proxy))
+				o.behind = append(o.behind, o.round(t, load, o.haproxy.proxy))
 			} else {
-				o.ours = append(o.ours, o.round(t, load, &o.attacked))
+				o.ours = append(o.ours, o.round(t, load, asProxy(o.sidecar)))
 			}
 		}
 	}
@@ -133,9 +130,9 @@ func (o *outcome) make(t *testing.T, load string) {
 }
 
 // round has the victims measured at p while it is attacked.
-func (o *outcome) round(t *testing.T, load string, p *proxy) measured {
+func (o *outcome) round(t *testing.T, load string, p proxy) measured {
 	t.Helper()
-	p.awaitIdle(t)
+	p.awaitIdle(t) // a round has nothing to do with the one before
 	began := time.Now()
 	v, attackers := o.under(t, load, p, victimWindow)
 	if late := time.Since(began) - victimWarmup; late > 0 {
@@ -149,7 +146,7 @@ func (o *outcome) round(t *testing.T, load string, p *proxy) measured {
 }
 
 // under starts victims of p, and the attack on it once they are served.
-func (o *outcome) under(t *testing.T, load string, p *proxy, window time.Duration) (*victims, []*attackerProcess) {
+func (o *outcome) under(t *testing.T, load string, p proxy, window time.Duration) (*victims, []*attackerProcess) {
 	t.Helper()
 	v := startVictims(t, load, p.address, victimWarmup, window, o.fresh)
 	if !o.fresh {
@@ -162,15 +159,14 @@ func (o *outcome) under(t *testing.T, load string, p *proxy, window time.Duratio
 func (o *outcome) verify(t *testing.T, load string) {
 	t.Helper()
 	p := startSidecar(t, o.where.upstream, o.where.sink, o.descriptors, "--verify")
-	attacked := asProxy(p)
-	v, attackers := o.under(t, load, &attacked, time.Second)
+	v, attackers := o.under(t, load, asProxy(p), time.Second)
 	if m := v.wait(t); m.lost() > 0 {
 		t.Errorf("with --verify: victims lost %d requests (%+v, %s)", m.lost(), m.Requests, m.First)
 	}
 	for _, a := range attackers {
 		a.end(t)
 	}
-	p.Await("all sessions to end", func() bool { return p.Sum("spanwire_sessions") == 0 })
+	asProxy(p).awaitIdle(t)
 	o.verified, o.altered = p.Sum("spanwire_verified_bytes_total"), p.Sum("spanwire_altered_bytes_total")
 	if o.altered != 0 || o.verified == 0 {
 		t.Errorf("with --verify: %v bytes altered of %v", o.altered, o.verified)
@@ -233,18 +229,12 @@ func (o *outcome) counts() map[string]float64 {
 func (o *outcome) awaitRelease(t *testing.T) {
 	t.Helper()
 	p := o.sidecar
-	o.awaitSessionsEnd()
+	asProxy(o.sidecar).awaitIdle(t)
 	p.Await("no bytes to be held", func() bool { return p.Metric("spanwire_pending_bytes") == 0 })
 	p.Await("its descriptors to be closed", func() bool { return p.Descriptors() <= o.before.descriptors })
 	p.Await("the ids to expire", func() bool { return p.Metric("spanwire_join_ids") == 0 })
 	p.Await("its memory to be given back", func() bool { return p.Status("VmRSS") <= o.before.rss+keptKiB })
 	o.after = resourcesOf(p)
-}
-
-// awaitSessionsEnd waits until no session is left.
-func (o *outcome) awaitSessionsEnd() {
-	p := o.sidecar
-	p.Await("all sessions to end", func() bool { return p.Sum("spanwire_sessions") == 0 })
 }
 
 // report writes down what came of it.

@@ -214,20 +214,20 @@ type proxy struct {
 	connections func() int // that it relays now
 }
 
-// awaitIdle waits until p has given back all connections, so that no round has to do with the one before.
-func (p *proxy) awaitIdle(t *testing.T) {
+// awaitIdle waits until p has given back all connections.
+func (p proxy) awaitIdle(t *testing.T) {
 	t.Helper()
 	p.await(t, "its connections to end", func(n int) bool { return n <= 0 })
 }
 
 // awaitVictims waits until p has taken the victims' connections: whoever is to be seen to be served under attack is there before it.
-func (p *proxy) awaitVictims(t *testing.T) {
+func (p proxy) awaitVictims(t *testing.T) {
 	t.Helper()
 	p.await(t, "the victims to be connected", func(n int) bool { return n >= victimConns })
 }
 
 // await waits until the number of its connections is as it should be.
-func (p *proxy) await(t *testing.T, what string, cond func(n int) bool) {
+func (p proxy) await(t *testing.T, what string, cond func(n int) bool) {
 	t.Helper()
 	for deadline := time.Now().Add(sidecar.Patience); ; time.Sleep(5 * time.Millisecond) {
 		n := p.connections()
