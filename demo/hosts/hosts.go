@@ -98,7 +98,7 @@ func New(n int, holder ...string) (*Host, error) {
 
 // connect puts the host on the bridge.
 func (h *Host) connect() error {
-	port := fmt.Sprintf("port%d", h.Number)
+	port := h.port()
 	err := errors.Join(
 		run("ip", "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", fmt.Sprint(h.pid)),
 		run("ip", "link", "set", port, "master", bridge, "up"))
@@ -115,8 +115,13 @@ func (h *Host) connect() error {
 	return err
 }
 
-// Close ends the host; its interface and its rules go with it.
+// port names the host's end of the bridge.
+func (h *Host) port() string { return fmt.Sprintf("port%d", h.Number) }
+
+// Close ends the host; its interface and its rules go with it. The interface is removed first: the kernel takes a namespace down some time
+// after the last process has left it, and till then the name of its port would be taken for the next host of that number.
 func (h *Host) Close() {
+	_ = run("ip", "link", "delete", h.port()) // it fails where connect did
 	_ = h.stdin.Close()
 	_ = h.cmd.Wait()
 }
