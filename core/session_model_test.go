@@ -51,7 +51,7 @@ type model struct {
 	headed bool // the request in progress is among asks
 	unsure bool // from here on only bounds are known
 	opaque bool // it is certain that no further request is seen
-	last   bool // one side said that it sends no more
+	last   bool // the request before what comes now was to be the last
 	ended  [2]bool
 	vague  bool // a side left: what answers were seen is not known
 	loose  bool // the response in progress ends with its connection
@@ -66,7 +66,7 @@ func (m *model) done() bool { return m.unsure || m.opaque }
 
 // hear takes what a side says.
 func (m *model) hear(side int, b []byte) {
-	if side == client && !m.done() && (m.last || m.ended[server] || m.inDoubt(server)) {
+	if side == client && !m.done() && (m.ended[server] || m.inDoubt(server)) {
 		m.lose()
 	}
 	m.said[side] = append(m.said[side], b...)
@@ -102,8 +102,8 @@ func (m *model) ask() bool {
 	if len(rest) == 0 {
 		return false
 	}
-	if m.last && !m.headed {
-		m.lose() // more, in one piece with the request that was to be the last
+	if m.last {
+		m.lose()
 		return false
 	}
 	msg := m.parse(client, rest)

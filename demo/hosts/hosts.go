@@ -57,6 +57,7 @@ func Hold() { _, _ = io.Copy(io.Discard, os.Stdin) }
 type Host struct {
 	Number int
 	pid    int
+	port   string // its end on the bridge; "" before there is one
 	cmd    *exec.Cmd
 	stdin  io.Closer
 }
@@ -98,10 +99,12 @@ func New(n int, holder ...string) (*Host, error) {
 
 // connect puts the host on the bridge.
 func (h *Host) connect() error {
-	port := h.port()
-	err := errors.Join(
-		run("ip", "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", fmt.Sprint(h.pid)),
-		run("ip", "link", "set", port, "master", bridge, "up"))
+	port := fmt.Sprintf("port%d", h.Number)
+	if err := run("ip", "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", fmt.Sprint(h.pid)); err != nil {
+		return err
+	}
+	h.port = port
+	err := run("ip", "link", "set", port, "master", bridge, "up")
 	for _, args := range [][]string{
 		{"link", "set", "lo", "up"},
 		{"address", "add", Address(h.Number, false) + "/24", "dev", "eth0"},
@@ -115,13 +118,12 @@ func (h *Host) connect() error {
 	return err
 }
 
-// port names the host's end of the bridge.
-func (h *Host) port() string { return fmt.Sprintf("port%d", h.Number) }
-
 // Close ends the host; its interface and its rules go with it. The interface is removed first: the kernel takes a namespace down some time
 // after the last process has left it, and till then the name of its port would be taken for the next host of that number.
 func (h *Host) Close() {
-	_ = run("ip", "link", "delete", h.port()) // it fails where connect did
+	if h.port != "" {
+		_ = run("ip", "link", "delete", h.port)
+	}
 	_ = h.stdin.Close()
 	_ = h.cmd.Wait()
 }

@@ -45,3 +45,24 @@ func TestNumberIsFreeOnceClosed(t *testing.T) {
 		}
 	})
 }
+
+// TestSecondOfANumberFails: a host whose number is in use is refused, and the one that has it keeps its interface.
+func TestSecondOfANumberFails(t *testing.T) {
+	netns.Isolated(t, time.Minute, []string{"nsenter"}, func() {
+		if err := Open(); err != nil {
+			t.Fatal(err)
+		}
+		first, err := New(1, holder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer first.Close()
+		if second, err := New(1, holder); err == nil {
+			second.Close()
+			t.Error("made a second host of the same number")
+		}
+		if _, err := first.Run("ip", "link", "show", "eth0"); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -210,43 +210,43 @@ const haproxyAddress = "127.0.0.1:18080"
 
 // proxy is what is attacked, the sidecar or HAProxy.
 type proxy struct {
-	address     string
-	connections func() int // that it relays now
+	address string
+	sockets func() int // that the connections which it relays now take of it
 }
 
 // awaitIdle waits until p has given back all connections.
 func (p proxy) awaitIdle(t *testing.T) {
 	t.Helper()
-	p.await(t, "its connections to end", func(n int) bool { return n <= 0 })
+	p.await(t, "its connections to end", func(sockets int) bool { return sockets <= 0 })
 }
 
 // awaitVictims waits until p has taken the victims' connections: whoever is to be seen to be served under attack is there before it.
 func (p proxy) awaitVictims(t *testing.T) {
 	t.Helper()
-	p.await(t, "the victims to be connected", func(n int) bool { return n >= victimConns })
+	p.await(t, "the victims to be connected", func(sockets int) bool { return sockets >= socketsPerConnection*victimConns })
 }
 
-// await waits until the number of its connections is as it should be.
-func (p proxy) await(t *testing.T, what string, cond func(n int) bool) {
+// await waits until the number of its connections' sockets is as it should be.
+func (p proxy) await(t *testing.T, what string, cond func(sockets int) bool) {
 	t.Helper()
 	for deadline := time.Now().Add(sidecar.Patience); ; time.Sleep(5 * time.Millisecond) {
-		n := p.connections()
-		if cond(n) {
+		sockets := p.sockets()
+		if cond(sockets) {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain at %s for %s: it has %d", p.address, what, n)
+			t.Fatalf("waited in vain at %s for %s: it has %d sockets for them", p.address, what, sockets)
 		}
 	}
 }
 
 // asProxy is a sidecar as what is attacked.
 func asProxy(p *sidecar.Process) proxy {
-	return proxy{p.Inbound, func() int { return int(p.Sum("spanwire_sessions")) }}
+	return proxy{p.Inbound, func() int { return socketsPerConnection * int(p.Sum("spanwire_sessions")) }}
 }
 
-// connectionDescriptors is what a connection through a proxy takes of it: a socket on either side.
-const connectionDescriptors = 2
+// socketsPerConnection is what a connection through a proxy takes of it: one on either side.
+const socketsPerConnection = 2
 
 // haproxy is a running HAProxy.
 type haproxy struct {
@@ -262,7 +262,7 @@ func startHAProxy(t *testing.T, upstream string, descriptors int) *haproxy {
 	t.Helper()
 	connections := 4000
 	if descriptors > 0 {
-		connections = (descriptors - 20) / connectionDescriptors
+		connections = (descriptors - 20) / socketsPerConnection
 	}
 	config := filepath.Join(t.TempDir(), "haproxy.cfg")
 	text := fmt.Sprintf(`global
@@ -286,7 +286,7 @@ listen relay
 	cmd.Stdout, cmd.Stderr = &log, &log
 	startPinned(t, cmd, proxyCore)
 	h := &haproxy{pid: cmd.Process.Pid, stop: sync.OnceFunc(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })}
-	h.proxy = proxy{haproxyAddress, func() int { return (sidecar.DescriptorsOf(t, h.pid) - h.idle) / connectionDescriptors }}
+	h.proxy = proxy{haproxyAddress, func() int { return sidecar.DescriptorsOf(t, h.pid) - h.idle }}
 	t.Cleanup(h.stop)
 	for deadline := time.Now().Add(sidecar.Patience); ; time.Sleep(5 * time.Millisecond) {
 		c, err := net.Dial("tcp", haproxyAddress)
