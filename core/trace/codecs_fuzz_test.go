@@ -65,20 +65,39 @@ func FuzzB3(f *testing.F) {
 	})
 }
 
+// b3TraceID and b3SpanID are the grammar of the ids that have a line each.
+var (
+	b3TraceID = regexp.MustCompile(`^([0-9a-fA-F]{16}|[0-9a-fA-F]{32})$`)
+	b3SpanID  = regexp.MustCompile(`^[0-9a-fA-F]{16}$`)
+)
+
 func FuzzB3Multi(f *testing.F) {
 	f.Add(traceHex, spanHex, "", "1", "")
 	f.Add("8448eb211c80319c", spanHex, spanHex, "", "1")
 	f.Add("", "", "", "TRUE", "0")
 	f.Add(traceHex, "", "", "0", "")
 	f.Add("+000000000000001", spanHex, "", "x", "")
+	// A value that in a single header would be two fields.
+	f.Add("8448eb211c80319c", spanHex+"-1", "", "", "")
 	f.Fuzz(func(t *testing.T, trace, id, parent, sampled, flags string) {
 		c, ok := parseB3Multi(multiOf([5]string{trace, id, parent, sampled, flags}))
-		// Put together as a single header it says the same, where that can say it.
-		if trace != "" && sampled == "" && flags != "1" && parent == "" {
-			single, fine := parseB3([]byte(trace + "-" + id))
-			if fine != ok || single != c {
-				t.Fatalf("%q %q: %+v (%v), as one header %+v (%v)", trace, id, c, ok, single, fine)
-			}
+		state, known := map[string]decision{"": open, "0": drop, "1": sample, "true": sample, "false": drop}[strings.ToLower(sampled)]
+		if flags == "1" {
+			state = debug
+		}
+		want := known && state != open
+		if trace+id+parent != "" {
+			want = known && b3TraceID.MatchString(trace) && strings.Trim(trace, "0") != "" && b3SpanID.MatchString(id) && strings.Trim(id, "0") != "" &&
+				(parent == "" || b3SpanID.MatchString(parent))
+		}
+		if ok != want {
+			t.Fatalf("%q %q %q %q %q: valid %v, want %v", trace, id, parent, sampled, flags, ok, want)
+		}
+		if ok && c.decision != state {
+			t.Fatalf("%q %q: %+v", sampled, flags, c)
+		}
+		if ok && trace != "" && (hexOf(c.trace[:]) != strings.Repeat("0", 32-len(trace))+strings.ToLower(trace) || hexOf(c.span[:]) != strings.ToLower(id)) {
+			t.Fatalf("%q %q: %+v", trace, id, c)
 		}
 		roundTrip(t, FormatB3Multi, c, ok)
 	})
