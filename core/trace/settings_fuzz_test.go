@@ -3,6 +3,7 @@ package trace
 import (
 	"bufio"
 	"net/http"
+	"net/textproto"
 	"net/url"
 	"strings"
 	"testing"
@@ -127,10 +128,10 @@ func hiddenName(name string) bool {
 	return low == "mine" || low == "sig" || low == "pin" || low == "otp"
 }
 
-// FuzzTags: the value of a tagged header, or cookie, is the one that net/http finds.
+// FuzzTags: the value of a tagged header is the one that net/textproto finds, that of a cookie the one that net/http does.
 func FuzzTags(f *testing.F) {
 	for _, s := range [][3]string{{"X-User:user", "uid", "x-user: 7\r\ncookie: a=1; uid=3\r\n"}, {"Host", "a:b", "x: y\r\n"}, {"cookie", "a", ""}, {"a:b:c", "A", "a:\r\nA: 2\r\n"},
-		{"traceparent:t", "x", "traceparent: 1\r\nCookie: x=\r\nCookie: x=2\r\n"}} {
+		{"traceparent:t", "x", "traceparent: 1\r\nCookie: x=\r\nCookie: x=2\r\n"}, {"transfer-encoding:te", "x", "Transfer-Encoding: chunked\r\nCookie: x= 1\r\n"}} {
 		f.Add(s[0], s[1], s[2])
 	}
 	f.Fuzz(func(t *testing.T, header, cookie, lines string) {
@@ -144,7 +145,10 @@ func FuzzTags(f *testing.F) {
 			return
 		}
 		head := "GET / HTTP/1.1\r\nHost: h\r\n" + lines + "\r\n"
-		req, err := http.ReadRequest(bufio.NewReader(strings.NewReader(head)))
+		// Not as net/http reads the head: it takes the framing fields out, and makes others of some.
+		reader := textproto.NewReader(bufio.NewReader(strings.NewReader(head)))
+		_, _ = reader.ReadLine()
+		fields, err := reader.ReadMIMEHeader()
 		// One head, without bare LF and folded lines.
 		if err != nil || headerTag == cookieTag || strings.Count(head, "\r\n") != strings.Count(head, "\n") || strings.Index(head, "\r\n\r\n") != len(head)-4 ||
 			strings.Contains(head, "\r\n ") || strings.Contains(head, "\r\n\t") {
@@ -161,19 +165,18 @@ func FuzzTags(f *testing.F) {
 			k, v := a.Rec.Tag(i)
 			tags[string(k)] = string(v)
 		}
-		want := strings.Trim(req.Header.Get(headerName), " \t")
-		if strings.EqualFold(headerName, "host") {
-			want = "h"
+		want := fields.Get(headerName)
+		if got, ok := tags[headerTag]; ok && !strings.HasPrefix(want, got) || !ok && want != "" {
+			t.Fatalf("header %q has %q in\n%s\nnet/textproto %q", header, got, head, want)
 		}
-		if got, ok := tags[headerTag]; ok && !strings.HasPrefix(want, got) || !ok && want != "" && !moved(headerName) {
-			t.Fatalf("header %q has %q in\n%s\nnet/http %q", header, got, head, want)
-		}
+		req := http.Request{Header: http.Header(fields)}
 		for _, c := range req.Cookies() {
 			if c.Name != cookieName || strings.ContainsFunc(strings.Join(req.Header["Cookie"], ""), notInCookie) {
 				continue
 			}
-			if got := tags[cookieTag]; len(c.Value) < 100 && c.Value != "" && got != c.Value {
-				t.Fatalf("cookie %q has %q in\n%s\nnet/http %q", cookie, got, head, c.Value)
+			want := strings.TrimLeft(c.Value, " \t") // net/http keeps the blanks behind the =
+			if got := tags[cookieTag]; len(want) < 100 && want != "" && got != want {
+				t.Fatalf("cookie %q has %q in\n%s\nnet/http %q", cookie, got, head, want)
 			}
 			break
 		}
@@ -193,6 +196,3 @@ func nameAndTag(text string) (name, tag string) {
 	}
 	return name, tag
 }
-
-// moved reports whether net/http makes something of a header by itself.
-func moved(name string) bool { return strings.EqualFold(name, "cache-control") }
