@@ -58,6 +58,7 @@ func TestSpansAreFlushedBesideAStuckAccessLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer read.Close()
+	defer write.Close() // held till the end: Fd alone does not keep the garbage collector from closing the file
 	for _ = write.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)); err == nil; {
 		_, err = write.Write(make([]byte, 4096))
 	}
