@@ -15,7 +15,8 @@ import (
 )
 
 // jaegerConfig is the server's configuration; the addresses stand in for %s in the order of jaegerPorts. It is the all-in-one's with
-// its store in memory, less what the demo does not use, and with a short batch timeout, so that a trace can be read back at once.
+// its store in memory, less what the demo does not use, with a short batch timeout, so that a trace can be read back at once, and without
+// traces of itself: it would try for some 20 s of its shutdown to send them to port 4317, where nobody is.
 const jaegerConfig = `
 service:
   extensions: [jaeger_storage, jaeger_query]
@@ -28,6 +29,7 @@ extensions:
     backends: {memory: {memory: {max_traces: 100000}}}
   jaeger_query:
     storage: {traces: memory}
+    enable_tracing: false
     http: {endpoint: "%s"}
     grpc: {endpoint: "%s"}
 receivers:
