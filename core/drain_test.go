@@ -108,9 +108,9 @@ func TestDrainWaitsForCallsNotForPools(t *testing.T) {
 		t.Fatalf("with a call in flight: %v", err)
 	case <-time.After(drainQuiet + 4*drainStep):
 	}
+	answered := time.Now()
 	mustWrite(t, server, response)
 	_ = mustRead(t, app, len(response))
-	answered := time.Now()
 	awaitDrained(t, done)
 	if d := time.Since(answered); d < drainQuiet-2*drainStep {
 		t.Errorf("over %v after the last call, %v after the begin", d, time.Since(began))
