@@ -27,6 +27,7 @@ func (r *Routes) NewCache() *Cache { return &Cache{r: r, seed: maphash.MakeSeed(
 
 // Parse is Routes.Parse from memory. Loop goroutine only.
 func (c *Cache) Parse(text []byte) *Value {
+	text = bytes.TrimSpace(text)
 	if len(text) > MaxValueBytes {
 		return nil
 	}

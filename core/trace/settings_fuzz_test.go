@@ -119,7 +119,12 @@ func hiddenName(name string) bool {
 	if err != nil || len(name) > maxParamName {
 		return false
 	}
-	low := strings.ToLower(plain)
+	low := strings.Map(func(r rune) rune { // strings.ToLower would make a "k" of the Kelvin sign
+		if 'A' <= r && r <= 'Z' {
+			r += 'a' - 'A'
+		}
+		return r
+	}, plain)
 	for _, part := range []string{"authorization", "code", "credential", "jwt", "key", "passw", "passphrase", "pwd", "session", "signature", "secret", "token"} {
 		if strings.Contains(low, part) {
 			return true
