@@ -180,6 +180,9 @@ func (s *seen) clear() {
 func (s *seen) note(f *parsers.Field, k *known) {
 	bit := uint32(1) << k.is
 	empty := f.Value.Lo == f.Value.Hi
+	if k.tag >= 0 {
+		s.tags = append(s.tags, tagHit{value: f.Value, rule: k.tag})
+	}
 	// The first request id that is not empty counts, and an empty jaeger-debug-id asks for nothing.
 	if empty && (k.is == headRequestID || k.is == headDebugID) {
 		if k.is == headRequestID {
@@ -195,9 +198,6 @@ func (s *seen) note(f *parsers.Field, k *known) {
 	}
 	if bit&bitsDeletable != 0 {
 		s.hits = append(s.hits, hit{line: f.Line, is: k.is})
-	}
-	if k.tag >= 0 {
-		s.tags = append(s.tags, tagHit{value: f.Value, rule: k.tag})
 	}
 	if k.is == headCookie {
 		s.cookies = append(s.cookies, f.Value)

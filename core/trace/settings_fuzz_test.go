@@ -153,8 +153,8 @@ func FuzzTags(f *testing.F) {
 		head := "GET / HTTP/1.1\r\n" + section
 		// Not as net/http reads the head: it takes the framing fields out, and makes others of some.
 		fields, err := textproto.NewReader(bufio.NewReader(strings.NewReader(section))).ReadMIMEHeader()
-		// One head, without bare LF and folded lines.
-		if err != nil || headerTag == cookieTag || strings.Count(head, "\r\n") != strings.Count(head, "\n") || strings.Index(head, "\r\n\r\n") != len(head)-4 ||
+		// One head, without bare LF and folded lines; jaeger-debug-id is a tag that requests have anyway.
+		if err != nil || headerTag == cookieTag || headerTag == "jaeger-debug-id" || cookieTag == "jaeger-debug-id" || strings.Count(head, "\r\n") != strings.Count(head, "\n") || strings.Index(head, "\r\n\r\n") != len(head)-4 ||
 			strings.Contains(head, "\r\n ") || strings.Contains(head, "\r\n\t") {
 			return
 		}
@@ -179,7 +179,10 @@ func FuzzTags(f *testing.F) {
 				continue
 			}
 			want := strings.TrimLeft(c.Value, " \t") // net/http keeps the blanks behind the =
-			if got := tags[cookieTag]; len(want) < 100 && want != "" && got != want {
+			// A record's text has room for each line twice, as what it is and as a tag, if the lines are short; a tag may be cut if not.
+			got, ok := tags[cookieTag]
+			short := len(want) < 100 && 2*len(lines)+len(header)+len(cookie) < 650
+			if want != "" && (!ok || !strings.HasPrefix(want, got) || short && got != want) {
 				t.Fatalf("cookie %q has %q in\n%s\nnet/http %q", cookie, got, head, want)
 			}
 			break

@@ -51,7 +51,7 @@ func request(kind span.Kind, text string) *Request {
 			h.Path = p
 		default:
 			colon := strings.IndexByte(line, ':')
-			v := strings.TrimSpace(line[colon+1:])
+			v := strings.Trim(line[colon+1:], " \t\r\n") // not the white space of Unicode
 			vlo := lo + colon + 1 + strings.Index(line[colon+1:], v)
 			f := parsers.Field{Line: at(lo, hi), Name: at(lo, lo+colon), Value: at(vlo, vlo+len(v))}
 			h.Fields = append(h.Fields, f)
