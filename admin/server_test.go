@@ -18,6 +18,8 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/spanwire/spanwire/internal/need"
+	"github.com/spanwire/spanwire/internal/sidecar"
+	"net/netip"
 )
 
 // server is a Server under test and what its functions were asked.
@@ -186,18 +188,13 @@ func TestProbesOfNamedPortsOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer up.Close()
-	down, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	down.Close()
-	port := func(l net.Listener) uint16 { return uint16(l.Addr().(*net.TCPAddr).Port) }
+	served, refused := netip.MustParseAddrPort(up.Addr().String()), netip.MustParseAddrPort(sidecar.Refusing(t))
 	s := serve(t, func(c *Config) {
-		c.Probes = map[uint16]string{port(up): up.Addr().String(), port(down): down.Addr().String()}
+		c.Probes = map[uint16]string{served.Port(): served.String(), refused.Port(): refused.String()}
 	})
 	for path, want := range map[string]int{
-		fmt.Sprint(port(up)): 200, fmt.Sprint(port(down)): 503, "1": 404, "": 404, "0": 404, "x": 404, "99999": 404,
-		fmt.Sprintf("%d/x", port(up)): 404,
+		fmt.Sprint(served.Port()): 200, fmt.Sprint(refused.Port()): 503, "1": 404, "": 404, "0": 404, "x": 404, "99999": 404,
+		fmt.Sprintf("%d/x", served.Port()): 404,
 	} {
 		// A kubelet reaches the metrics listener only.
 		for _, base := range []string{s.admin, s.metrics} {
@@ -253,21 +250,9 @@ func TestAnyPathAnswersMetrics(t *testing.T) {
 	}
 }
 
-// freePort returns a port that was free, at every address, a moment ago.
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", ":0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
-}
-
 // TestSharedPort: both listeners with one port. Loopback is admin's address; 127.0.0.2 stands for an address of the network.
 func TestSharedPort(t *testing.T) {
-	port := freePort(t)
+	port := sidecar.FreePort(t)
 	s := serve(t, func(c *Config) { c.Admin, c.Metrics, c.AnyPath = "127.0.0.1:"+port, ":"+port, true })
 	if s.admin != s.metrics {
 		t.Errorf("admin at %s, metrics at %s", s.admin, s.metrics)
@@ -287,7 +272,7 @@ func TestSharedPort(t *testing.T) {
 }
 
 func TestSharedAddress(t *testing.T) {
-	port := freePort(t)
+	port := sidecar.FreePort(t)
 	s := serve(t, func(c *Config) { c.Admin, c.Metrics = "127.0.0.1:"+port, "127.0.0.1:"+port })
 	for _, path := range []string{"/config", "/metrics"} {
 		if status, _, _ := ask(t, "GET", s.metrics+path, ""); status != 200 {

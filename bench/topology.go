@@ -9,6 +9,7 @@ import (
 	"github.com/spanwire/spanwire/bench/peer"
 	"github.com/spanwire/spanwire/bench/proc"
 	"github.com/spanwire/spanwire/bench/rig"
+	"github.com/spanwire/spanwire/internal/port"
 )
 
 // placed is a running arrangement of proxies.
@@ -146,7 +147,7 @@ func startMesh(ctx context.Context, r *rig.Rig, p peer.Peer, s Scenario, upstrea
 	for i := meshServices - 1; i >= 0; i-- { // from the end: each then answers as soon as it runs
 		outbound := next
 		if p.Tool != "" {
-			if outbound, err = peer.FreeAddress("127.0.0.1"); err != nil {
+			if outbound, err = port.Free("127.0.0.1"); err != nil {
 				return nil, err
 			}
 		}
@@ -184,7 +185,7 @@ func nextOf(t *placed, upstream string) string {
 
 // startHop starts a service that passes on what it is asked.
 func startHop(ctx context.Context, r *rig.Rig, o Options, name, next string) (string, *proc.Process, error) {
-	address, err := peer.FreeAddress("127.0.0.1")
+	address, err := port.Free("127.0.0.1")
 	if err != nil {
 		return "", nil, err
 	}

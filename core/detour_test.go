@@ -15,6 +15,7 @@ import (
 	"github.com/spanwire/spanwire/core/route"
 	"github.com/spanwire/spanwire/core/span"
 	"github.com/spanwire/spanwire/core/trace"
+	"github.com/spanwire/spanwire/internal/sidecar"
 	"github.com/spanwire/spanwire/parsers"
 )
 
@@ -205,7 +206,7 @@ func TestCookieBeatsHeader(t *testing.T) {
 // TestAFailedRouteIsAFailedDial: a span with the error, and a reset.
 func TestAFailedRouteIsAFailedDial(t *testing.T) {
 	home := newService(t, "home")
-	for name, value := range map[string]string{"refused": "shop:8080=" + closedAddr(t), "unresolved": "shop:8080=nowhere.invalid"} {
+	for name, value := range map[string]string{"refused": "shop:8080=" + sidecar.Refusing(t), "unresolved": "shop:8080=nowhere.invalid"} {
 		e, addr := routed(t, home.addr, "127.0.0.0/8", "nowhere.invalid")
 		c := newAsker(t, addr)
 		mustWrite(t, c.c, ask("/1", ""))
@@ -228,7 +229,7 @@ func TestAFailedRouteIsAFailedDial(t *testing.T) {
 // TestARouteOutlivesADeadHome: the original destination refuses, but the request goes elsewhere.
 func TestARouteOutlivesADeadHome(t *testing.T) {
 	a := newService(t, "a")
-	e, addr := routed(t, closedAddr(t))
+	e, addr := routed(t, sidecar.Refusing(t))
 	c := newAsker(t, addr)
 	mustWrite(t, c.c, ask("/1", to(a)))
 	c.want("a /1 0 " + to(a))
@@ -316,17 +317,6 @@ func TestInboundRequestsOnlyRemember(t *testing.T) {
 	out.want("home /out 0")
 }
 
-// closedAddr is a loopback address at which nothing listens.
-func closedAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = l.Close()
-	return l.Addr().String()
-}
-
 // TestTheRouteOfASessionCostsNoAllocation: the same route again and again, then one that is about another host.
 func TestTheRouteOfASessionCostsNoAllocation(t *testing.T) {
 	home, there := newBackend(t), newBackend(t)
@@ -381,7 +371,7 @@ func TestAClientThatResetsWhileItWaits(t *testing.T) {
 	e, addr := routed(t, home.addr)
 	c := dial(t, addr)
 	one := home.accept()
-	mustWrite(t, c, ask("/1", "")+ask("/2", "shop:8080="+closedAddr(t)))
+	mustWrite(t, c, ask("/1", "")+ask("/2", "shop:8080="+sidecar.Refusing(t)))
 	head(t, one)
 	_ = c.SetLinger(0)
 	_ = c.Close()

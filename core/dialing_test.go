@@ -4,15 +4,13 @@ import (
 	"errors"
 	"io"
 	"net"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/spanwire/spanwire/core/span"
+	"github.com/spanwire/spanwire/internal/sidecar"
 	"github.com/spanwire/spanwire/parsers"
 )
 
@@ -169,10 +167,10 @@ func TestRefusedDial(t *testing.T) {
 		{name: "closed", fin: true, span: "connect"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			e, addr := inboundTo(t, refusing(t), Config{})
+			e, addr := inboundTo(t, sidecar.Refusing(t), Config{})
 			conn, inTime := refusedClient(t, e, addr, c.pieces, c.fin)
 			for tries := 1; !inTime && tries < 100; tries++ { // on a busy machine the pieces may come too late
-				e, addr = inboundTo(t, refusing(t), Config{})
+				e, addr = inboundTo(t, sidecar.Refusing(t), Config{})
 				conn, inTime = refusedClient(t, e, addr, c.pieces, c.fin)
 			}
 			noSessions(t, e)
@@ -298,7 +296,7 @@ func TestNextAddressIsTried(t *testing.T) {
 
 // Every address refuses: one failure is told, of the last address.
 func TestAllAddressesRefuse(t *testing.T) {
-	_, port, _ := net.SplitHostPort(refusing(t))
+	_, port, _ := net.SplitHostPort(sidecar.Refusing(t))
 	names.set("none.test", "127.0.0.1", "127.0.0.9")
 	e, addr := inboundTo(t, "none.test:"+port, Config{})
 	c := dial(t, addr)
@@ -388,7 +386,7 @@ func TestNameIsLookedUpAgain(t *testing.T) {
 
 // A listener whose upstream is itself would call itself until the descriptors are gone.
 func TestSelfAsUpstream(t *testing.T) {
-	port := freePort(t)
+	port := sidecar.FreePort(t)
 	cases := []struct{ addr, upstream string }{
 		{"127.0.0.1:" + port, "127.0.0.1:" + port},
 		{":" + port, "127.0.0.1:" + port},
@@ -413,7 +411,7 @@ func TestSelfAsUpstream(t *testing.T) {
 
 // The same behind a name, which says so only when it is resolved.
 func TestSelfBehindAName(t *testing.T) {
-	port := freePort(t)
+	port := sidecar.FreePort(t)
 	names.set("self.test", "127.0.0.1")
 	for _, addr := range []string{"127.0.0.1:", ":"} {
 		e := startEngine(t, Config{Explicit: []Listen{{Addr: addr + port, Upstream: "self.test:" + port}}})
@@ -444,25 +442,4 @@ func TestSelfAtTheTransparentListener(t *testing.T) {
 			t.Fatalf("refused: %v", st.Refused)
 		}
 	}
-}
-
-// freePort returns a port that is free now.
-func freePort(t *testing.T) string {
-	t.Helper()
-	fd, err := syscall.Socket(syscall.AF_INET6, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = syscall.Close(fd) }()
-	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 0); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Bind(fd, &syscall.SockaddrInet6{}); err != nil {
-		t.Fatal(err)
-	}
-	name, err := syscall.Getsockname(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strconv.Itoa(name.(*syscall.SockaddrInet6).Port)
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spanwire/spanwire/core/span"
+	"github.com/spanwire/spanwire/internal/sidecar"
 )
 
 // beginDrain runs Drain and returns where its result comes.
@@ -141,7 +142,7 @@ func beatWithin(c net.PacketConn, d time.Duration) bool {
 // Heartbeats come over both families; not while any loop hangs, and again when it goes on; and no more once a drain is over, when what is in
 // flight still finds a sidecar for as long as the rules lead to it.
 func TestHeartbeat(t *testing.T) {
-	e := startEngine(t, Config{Loops: 2, Transparent: "127.0.0.1:0", Heartbeat: true})
+	e := startEngine(t, Config{Loops: 2, Transparent: "127.0.0.1:" + sidecar.FreePort(t), Heartbeat: true}) // free over UDP as well
 	addr := e.Listeners()[0].Addr
 	_, port, _ := net.SplitHostPort(addr)
 	v4, v6 := beats(t, "udp4", addr), beats(t, "udp6", "[::1]:"+port)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spanwire/spanwire/core/span"
 	"github.com/spanwire/spanwire/core/trace"
+	"github.com/spanwire/spanwire/internal/sidecar"
 )
 
 // maxSessionBytes bounds what one side says in an input: longer streams are the business of the property test.
@@ -93,7 +94,7 @@ func newStage(t testing.TB, knobs byte) *stage {
 	}
 	t.Cleanup(func() { closeFD(fd) })
 	st.listener = fd
-	dead := refusing(t)
+	dead := sidecar.Refusing(t)
 	cfg := Config{Loops: 1, Trace: shared, Log: slog.New(slog.DiscardHandler)} // a fuzz target may not log
 	for _, k := range []span.Kind{span.Server, span.Client} {
 		for _, up := range []string{at.String(), dead} {

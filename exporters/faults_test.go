@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/spanwire/spanwire/core/span"
+	"github.com/spanwire/spanwire/internal/sidecar"
 )
 
 func TestEverySpanArrivesOnceUnderLoad(t *testing.T) {
@@ -235,12 +236,7 @@ func (o *outage) up() {
 
 // newOutage reserves a port; nobody listens there yet.
 func newOutage(t testing.TB) *outage {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return &outage{t: t, addr: l.Addr().String(), c: newCollector(t)}
+	return &outage{t: t, addr: "127.0.0.1:" + sidecar.FreePort(t), c: newCollector(t)}
 }
 
 func TestACollectorThatComesBackGetsAllThatTheBoundKept(t *testing.T) {

@@ -108,7 +108,8 @@ func TestCollectorsThatMove(t *testing.T) {
 			}
 			p.Start()
 			push(t, rings[0], record(1, 1))
-			eventually(t, "a span at the old address", func() bool { return before.distinct() == 1 })
+			// Not only there: had the answer not been read, the span would rightly go to the new address too.
+			eventually(t, "a span at the old address", func() bool { return before.distinct() == 1 && p.Stats().Exporters[0].Exported == 1 })
 			moveTo("127.0.0.3")
 			if dies {
 				old.Close()

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spanwire/spanwire/internal/sidecar"
 	"github.com/spanwire/spanwire/loadtest"
 	"github.com/spanwire/spanwire/loadtest/server"
 )
@@ -245,13 +246,8 @@ func TestRun_ResetsAndErrorsOfTheServerAreAllSeen(t *testing.T) {
 }
 
 func TestRun_RefusedTarget(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	_ = l.Close()
-	if _, err = loadtest.Run(context.Background(), short(address)); !errors.Is(err, loadtest.ErrUnreachable) ||
+	address := sidecar.Refusing(t)
+	if _, err := loadtest.Run(context.Background(), short(address)); !errors.Is(err, loadtest.ErrUnreachable) ||
 		!strings.Contains(err.Error(), address) {
 		t.Errorf("error %v", err)
 	}

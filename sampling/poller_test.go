@@ -14,6 +14,7 @@ import (
 
 	"github.com/spanwire/spanwire/core/span"
 	"github.com/spanwire/spanwire/core/trace"
+	"github.com/spanwire/spanwire/internal/sidecar"
 )
 
 const (
@@ -24,25 +25,28 @@ const (
 
 // endpoint answers as Jaeger's GET /sampling?service=NAME does, with what the test says.
 type endpoint struct {
-	status atomic.Int64
-	body   atomic.Pointer[string]
-	asked  atomic.Int64
+	reply atomic.Pointer[reply]
+	asked atomic.Int64
 
 	mu   sync.Mutex
 	last *http.Request
 }
 
-func (e *endpoint) say(status int, body string) {
-	e.body.Store(&body)
-	e.status.Store(int64(status))
+// reply is a status and a body that belong together.
+type reply struct {
+	status int
+	body   string
 }
+
+func (e *endpoint) say(status int, body string) { e.reply.Store(&reply{status, body}) }
 
 func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e.mu.Lock()
 	e.last = r
 	e.mu.Unlock()
-	w.WriteHeader(int(e.status.Load()))
-	_, _ = io.WriteString(w, *e.body.Load())
+	a := e.reply.Load()
+	w.WriteHeader(a.status)
+	_, _ = io.WriteString(w, a.body)
 	e.asked.Add(1)
 }
 
@@ -129,13 +133,7 @@ func TestAnUnchangedAnswerKeepsTheBucket(t *testing.T) {
 }
 
 func TestBeforeTheFirstAnswerTheInitialSamplerDecides(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	url := "http://" + l.Addr().String()
-	_ = l.Close() // nobody is there
-	r, _ := startPoller(t, url, nil)
+	r, _ := startPoller(t, "http://"+sidecar.Refusing(t), nil)
 	eventually(t, "a failure", func() bool { return r.Failures.Load() > 0 })
 	if !samples(r) || r.Polls.Load() != 0 {
 		t.Errorf("samples %v, %d answers", samples(r), r.Polls.Load())

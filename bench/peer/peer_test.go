@@ -196,15 +196,3 @@ func TestEnvoyBehindItsLauncher(t *testing.T) {
 		t.Errorf("a script of somebody's own: %s, %v", got, err)
 	}
 }
-
-func TestFreeAddressIsBelowEphemeralPorts(t *testing.T) {
-	for range 50 {
-		address, err := FreeAddress("127.0.0.1")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if port, _ := (Route{Listen: address}).ListenPort(); len(port) != 5 || port >= "32000" {
-			t.Errorf("port %s", port)
-		}
-	}
-}

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"embed"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -98,25 +96,4 @@ func commandLine(tool Tool, args []string) []byte {
 		}
 	}
 	return append(b, '\n')
-}
-
-// Ports that FreeAddress gives out: below those that Linux gives to outgoing connections (ip_local_port_range begins at 32768), or one
-// of the thousands of connections of a measurement could take the port before its proxy listens.
-const (
-	firstPort  = 16_000
-	afterPorts = 32_000
-	portTries  = 200
-)
-
-// FreeAddress returns an address on host that nobody listens on at this moment.
-func FreeAddress(host string) (string, error) {
-	var err error
-	for range portTries {
-		address := net.JoinHostPort(host, strconv.Itoa(firstPort+rand.IntN(afterPorts-firstPort)))
-		var l net.Listener
-		if l, err = net.Listen("tcp", address); err == nil {
-			return address, l.Close()
-		}
-	}
-	return "", fmt.Errorf("free port: %w", err)
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spanwire/spanwire/bench/peer"
 	"github.com/spanwire/spanwire/bench/proc"
+	"github.com/spanwire/spanwire/internal/port"
 	"github.com/spanwire/spanwire/loadtest"
 )
 
@@ -53,7 +54,7 @@ func (r *Rig) StartServer(ctx context.Context, name string, args []string, check
 	if err != nil {
 		return "", nil, err
 	}
-	address, err := peer.FreeAddress(loopback)
+	address, err := port.Free(loopback)
 	if err != nil {
 		return "", nil, err
 	}

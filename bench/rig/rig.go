@@ -13,6 +13,7 @@ import (
 
 	"github.com/spanwire/spanwire/bench/peer"
 	"github.com/spanwire/spanwire/bench/proc"
+	"github.com/spanwire/spanwire/internal/port"
 )
 
 // The package's errors.
@@ -131,7 +132,7 @@ func Sleep(ctx context.Context, d time.Duration) error {
 
 // StartUpstream starts the nginx that answers at once.
 func (r *Rig) StartUpstream(ctx context.Context) (*proc.Process, error) {
-	address, err := peer.FreeAddress(loopback)
+	address, err := port.Free(loopback)
 	if err != nil {
 		return nil, err
 	}
@@ -231,13 +232,13 @@ func (r *Rig) wire(p peer.Peer, s Setup) (peer.Wiring, error) {
 	var err error
 	for i := range w.Routes {
 		if w.Routes[i].Listen == "" {
-			if w.Routes[i].Listen, err = peer.FreeAddress(loopback); err != nil {
+			if w.Routes[i].Listen, err = port.Free(loopback); err != nil {
 				return w, err
 			}
 		}
 	}
 	if s.Admin && p.Ours() {
-		w.Admin, err = peer.FreeAddress(loopback)
+		w.Admin, err = port.Free(loopback)
 	}
 	return w, err
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spanwire/spanwire/bench/peer"
 	"github.com/spanwire/spanwire/bench/proc"
+	"github.com/spanwire/spanwire/internal/port"
 	"github.com/spanwire/spanwire/loadtest/sink"
 )
 
@@ -25,11 +26,11 @@ func (r *Rig) StartSink(ctx context.Context) (*proc.Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	spans, err := peer.FreeAddress(loopback)
+	spans, err := port.Free(loopback)
 	if err != nil {
 		return nil, err
 	}
-	control, err := peer.FreeAddress(loopback)
+	control, err := port.Free(loopback)
 	if err != nil {
 		return nil, err
 	}

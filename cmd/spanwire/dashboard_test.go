@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	program "github.com/spanwire/spanwire/internal/sidecar"
 )
 
 const dashboardFile = "../../deploy/grafana/spanwire.json"
@@ -99,7 +101,7 @@ func scrapeOfEverything(t *testing.T) map[string][]string {
 	t.Helper()
 	app := application(t)
 	p := beside(t, app, "--outbound", "127.0.0.1:0="+app, "--metrics-peers", "--verify", "--statsd", "127.0.0.1:9", "--access-log",
-		filepath.Join(t.TempDir(), "access.log"), "--exporter", "log,zipkin", "--zipkin-endpoint", "http://"+closedPort(t))
+		filepath.Join(t.TempDir(), "access.log"), "--exporter", "log,zipkin", "--zipkin-endpoint", "http://"+program.Refusing(t))
 	p.get(p.Inbound, "/in")
 	req, err := http.NewRequest(http.MethodGet, "http://"+p.Outbound+"/out", nil)
 	if err != nil {

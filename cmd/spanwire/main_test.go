@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	program "github.com/spanwire/spanwire/internal/sidecar"
 	"github.com/spanwire/spanwire/settings"
 )
 
@@ -101,7 +102,7 @@ func TestWait(t *testing.T) {
 		"not ready") {
 		t.Errorf("draining sidecar: %d %q", code, stderr)
 	}
-	if _, stderr, code := once(t, nil, "wait", "--address", closedPort(t), "--timeout", "100ms"); code != 1 ||
+	if _, stderr, code := once(t, nil, "wait", "--address", program.Refusing(t), "--timeout", "100ms"); code != 1 ||
 		!strings.Contains(stderr, "no sidecar was ready") {
 		t.Errorf("no sidecar: %d %q", code, stderr)
 	}

@@ -85,9 +85,3 @@ func once(t *testing.T, env []string, args ...string) (stdout, stderr string, co
 	_ = cmd.Run() // the exit code says it
 	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
 }
-
-// closedPort returns an address that nothing listens at.
-func closedPort(t *testing.T) string {
-	t.Helper()
-	return "127.0.0.1:" + program.FreePort(t)
-}

@@ -111,7 +111,7 @@ func TestSpansAreFlushedAtTheEnd(t *testing.T) {
 // TestDroppedSpansAreInTheExitLine ends beside a collector that is gone: what it does not get is told, and it is not waited for until the
 // drain timeout.
 func TestDroppedSpansAreInTheExitLine(t *testing.T) {
-	p := beside(t, application(t), "--zipkin-endpoint", "http://"+closedPort(t), "--drain-timeout", "1h")
+	p := beside(t, application(t), "--zipkin-endpoint", "http://"+program.Refusing(t), "--drain-timeout", "1h")
 	p.get(p.Inbound, "/x")
 	p.Signal(syscall.SIGTERM)
 	p.Exit(0)
@@ -325,7 +325,7 @@ func TestDisabledRelaysOnly(t *testing.T) {
 
 // TestNetrameshEnvironment starts with the variables of a deployment of Netramesh, two of its ports the same.
 func TestNetrameshEnvironment(t *testing.T) {
-	_, port, _ := net.SplitHostPort(closedPort(t))
+	port := program.FreePort(t)
 	p := launch(t, []string{"NETRA_PORT=0", "NETRA_PPROF_PORT=" + port, "NETRA_PROMETHEUS_PORT=" + port,
 		"JAEGER_AGENT_HOST=127.0.0.1"}, "--service-name", "svc")
 	for _, want := range []string{`compat="netramesh (implied by NETRA_`, "udp://127.0.0.1:6831",
@@ -383,7 +383,7 @@ func TestLogReaderThatLeaves(t *testing.T) {
 const maxIdleBytes = 13_000_000
 
 func TestIdleMemory(t *testing.T) {
-	p := beside(t, application(t), "--metrics", "127.0.0.1:0", "--zipkin-endpoint", "http://"+closedPort(t))
+	p := beside(t, application(t), "--metrics", "127.0.0.1:0", "--zipkin-endpoint", "http://"+program.Refusing(t))
 	p.Await("its memory to settle below the promise", func() bool {
 		kib := p.Status("VmRSS")
 		t.Logf("%d KiB resident", kib)

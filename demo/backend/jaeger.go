@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/spanwire/spanwire/demo/mesh"
 	"github.com/spanwire/spanwire/demo/spans"
+	"github.com/spanwire/spanwire/internal/port"
 )
 
 // jaegerConfig is the server's configuration; the addresses stand in for %s in the order of jaegerPorts. It is the all-in-one's with
@@ -110,21 +110,12 @@ func startJaeger(ctx context.Context, binary string) (*Jaeger, error) {
 
 // freeAddresses returns n loopback addresses whose ports are free for TCP and UDP.
 func freeAddresses(n int) ([]string, error) {
-	addrs := make([]string, 0, n)
-	for len(addrs) < n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
+	addrs := make([]string, n)
+	for i := range addrs {
+		var err error
+		if addrs[i], err = port.Free("127.0.0.1"); err != nil {
 			return nil, err
 		}
-		defer func() { _ = l.Close() }() // held until all are picked, so that none is picked twice
-		u, err := net.ListenPacket("udp", l.Addr().String())
-		if err != nil {
-			continue
-		}
-		if err := u.Close(); err != nil {
-			return nil, err
-		}
-		addrs = append(addrs, l.Addr().String())
 	}
 	return addrs, nil
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spanwire/spanwire/internal/proof"
+	"github.com/spanwire/spanwire/internal/sidecar"
 )
 
 // collectorAt is a collector at one address that can be exchanged for another.
@@ -55,12 +56,7 @@ func (o *owner) Close() error {
 
 // newCollectorAt finds a free port, at which nothing listens yet.
 func newCollectorAt(t *testing.T) *collectorAt {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	c := &collectorAt{t: t, addr: l.Addr().String()}
+	c := &collectorAt{t: t, addr: "127.0.0.1:" + sidecar.FreePort(t)}
 	t.Cleanup(c.leave)
 	return c
 }

@@ -212,9 +212,7 @@ func TestUnknownSizes(t *testing.T) {
 func TestTimeoutTag(t *testing.T) {
 	a := newAgent(t)
 	s := beside(t, a, "", silent(t), "SPANWIRE_DIAL_TIMEOUT=50ms")
-	c := dial(t, s.Outbound)
-	c.send("GET /late HTTP/1.1\r\nHost: a\r\n\r\n")
-	c.wantReset()
+	s.knock(s.Outbound, "GET /late HTTP/1.1\r\nHost: a\r\n\r\n").wantReset()
 	span := a.one()
 	if span.Op != "a/late" || span.Tags["timeout"] != true || span.Tags["error"] != true || span.Tags["http.response_size"] != int64(-1) {
 		t.Errorf("span %+v", span)
@@ -222,7 +220,7 @@ func TestTimeoutTag(t *testing.T) {
 }
 
 // silent returns an address whose connections are not answered: a listener with a full backlog drops further SYNs (man 2 listen).
-func silent(t *testing.T) string {
+func silent(t testing.TB) string {
 	t.Helper()
 	addr, fill := backlog(t)
 	for range 4 {

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	program "github.com/spanwire/spanwire/internal/sidecar"
 )
 
 // The tests TestDefect01 to TestDefect25 are the table "Defects left behind" in docs/netramesh.md, in its order. Each comment says what it
@@ -121,9 +123,8 @@ func TestDefect04UpstreamFailuresAreSpans(t *testing.T) {
 	}
 	t.Run("connection_refused", func(t *testing.T) {
 		a := newAgent(t)
-		s := beside(t, a, refusing(t), "")
-		client := dial(t, s.Inbound)
-		client.send("GET /x HTTP/1.1\r\nHost: a\r\n\r\n")
+		s := beside(t, a, program.Refusing(t), "")
+		s.knock(s.Inbound, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n")
 		wantFailure(t, a.one(), "connection_refused")
 	})
 }

@@ -91,7 +91,7 @@ func TestDefect16LogHasNoPayloadAndFewLines(t *testing.T) {
 	app, _ := answering(t, ok)
 	const secret = "hunter2"
 	logAt := func(level string) string {
-		s := beside(t, nil, app, refusing(t), "NETRA_LOGGER_LEVEL="+level)
+		s := beside(t, nil, app, program.Refusing(t), "NETRA_LOGGER_LEVEL="+level)
 		for range 50 {
 			get(t, s.Inbound, "/"+secret, "Cookie: "+secret, "X-Any: "+secret)
 			for _, broken := range []string{"POST / HTTP/1.1\r\n " + secret + "\r\n\r\n", "\x00" + secret} {
@@ -99,9 +99,7 @@ func TestDefect16LogHasNoPayloadAndFewLines(t *testing.T) {
 				c.send(broken)
 				c.Close()
 			}
-			c := dial(t, s.Outbound)
-			c.send("GET /" + secret + " HTTP/1.1\r\nHost: a\r\n\r\n")
-			c.wantReset()
+			s.knock(s.Outbound, "GET /"+secret+" HTTP/1.1\r\nHost: a\r\n\r\n").wantReset()
 		}
 		s.AwaitMetric(`spanwire_sessions_total{side="inbound"}`, 150)
 		s.Stop()
@@ -131,13 +129,11 @@ func TestDefect17TagsOnEveryInboundSpan(t *testing.T) {
 
 // Undone: a failed dial closes the client's socket instead of resetting it, or waits as long as the kernel does (two minutes).
 func TestDefect18FailedDialsReset(t *testing.T) {
-	for name, addr := range map[string]func(*testing.T) string{"refused": refusing, "no answer": silent} {
+	for name, addr := range map[string]func(testing.TB) string{"refused": program.Refusing, "no answer": silent} {
 		t.Run(name, func(t *testing.T) {
 			s := beside(t, nil, "", addr(t), "SPANWIRE_DIAL_TIMEOUT=100ms")
 			dial(t, s.Outbound).wantReset() // a client that says nothing
-			c := dial(t, s.Outbound)
-			c.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-			c.wantReset()
+			s.knock(s.Outbound, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").wantReset()
 		})
 	}
 	s := beside(t, nil, "", "127.0.0.1:9")

@@ -12,6 +12,8 @@ import (
 
 	"github.com/apache/thrift/lib/go/thrift"
 	"github.com/jaegertracing/jaeger-idl/thrift-gen/jaeger"
+
+	program "github.com/spanwire/spanwire/internal/sidecar"
 )
 
 // The variables of jaeger-client-go, one by one.
@@ -163,7 +165,7 @@ func TestRowJaegerReporter(t *testing.T) {
 		a.one()
 	})
 	t.Run("queue size", func(t *testing.T) {
-		endpoint := "http://" + refusing(t) + "/api/traces"
+		endpoint := "http://" + program.Refusing(t) + "/api/traces"
 		s := beside(t, nil, app, "", "JAEGER_ENDPOINT="+endpoint, "JAEGER_REPORTER_MAX_QUEUE_SIZE=10",
 			"JAEGER_REPORTER_FLUSH_INTERVAL=1ms", "SPANWIRE_DRAIN_TIMEOUT=100ms")
 		c := dial(t, s.Inbound)

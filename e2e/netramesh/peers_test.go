@@ -202,27 +202,8 @@ func next(t *testing.T, heads <-chan string) string {
 	}
 }
 
-// refusing returns an address that nothing listens at; its port stays taken until the test ends.
-func refusing(t *testing.T) string {
-	t.Helper()
-	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = syscall.Close(fd) })
-	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		t.Fatal(err)
-	}
-	name, err := syscall.Getsockname(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	in4 := name.(*syscall.SockaddrInet4)
-	return (&net.TCPAddr{IP: in4.Addr[:], Port: in4.Port}).String()
-}
-
 // backlog returns a listener's address with room for almost nobody, and how long connecting to it may take before it counts as full.
-func backlog(t *testing.T) (addr string, patience time.Duration) {
+func backlog(t testing.TB) (addr string, patience time.Duration) {
 	t.Helper()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	program "github.com/spanwire/spanwire/internal/sidecar"
+	"syscall"
 )
 
 // patience bounds every wait in these tests; nothing takes nearly as long.
@@ -120,6 +121,17 @@ func (s *sidecar) logged(want ...string) {
 			s.t.Errorf("the log lacks %q", w)
 		}
 	}
+}
+
+// knock opens a connection to addr on which the sidecar finds text at once, however busy the machine is: it is stopped meanwhile. What refuses
+// a connection a moment later has the request then.
+func (s *sidecar) knock(addr, text string) *conn {
+	s.t.Helper()
+	s.Signal(syscall.SIGSTOP)
+	defer s.Signal(syscall.SIGCONT)
+	c := dial(s.t, addr)
+	c.send(text)
+	return c
 }
 
 // get returns status and body of a GET on a connection of its own.
