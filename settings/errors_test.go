@@ -134,6 +134,21 @@ func TestErrorLines(t *testing.T) {
 			}
 		})
 	}
+	for _, c := range []struct {
+		args, environ []string
+		yaml, want    string
+	}{
+		{[]string{"--resource", "a=b", "--resource", "service.name=a\tb"}, nil, "", `--resource: service.name "a\tb": want a name`},
+		{nil, []string{"SPANWIRE_RESOURCE=service.name=a\x7fb"}, "", `SPANWIRE_RESOURCE: service.name "a\x7fb": want a name`},
+		{nil, nil, `resource: ["service.name=a\tb"]`, `c.yaml: resource: service.name "a\tb": want a name`},
+		{nil, []string{"OTEL_RESOURCE_ATTRIBUTES=service.name=a%0Ab"}, "", `OTEL_RESOURCE_ATTRIBUTES: service.name "a\nb": want a name`},
+		{nil, []string{"JAEGER_TAGS=service.name=a\tb"}, "", `JAEGER_TAGS: service.name "a\tb": want a name`},
+	} {
+		_, err := load(t, c.args, c.environ, c.yaml)
+		if err == nil || !strings.HasSuffix(err.Error(), c.want) {
+			t.Errorf("%q, %q, %q: %v; want %s", c.args, c.environ, c.yaml, err, c.want)
+		}
+	}
 	if _, err := load(t, nil, nil, ""); err == nil || !strings.HasPrefix(err.Error(), `--service-name "": want a name`) {
 		t.Errorf("without a service name: %v", err)
 	}
@@ -186,5 +201,17 @@ func TestOpenTelemetryValuesAreWarnedAbout(t *testing.T) {
 				t.Errorf("%s = %v, want %v", c.setting, e, c.values)
 			}
 		})
+	}
+}
+
+// TestNameOfOpenTelemetryIsSkippedWithoutNeed: what relays only starts without a name, and says what became of the one that it was given.
+func TestNameOfOpenTelemetryIsSkippedWithoutNeed(t *testing.T) {
+	l, err := load(t, nil, []string{"OTEL_RESOURCE_ATTRIBUTES=service.name=a%0Ab", "OTEL_SDK_DISABLED=true"}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{`OTEL_RESOURCE_ATTRIBUTES: service.name "a\nb": want a name; skipped`}
+	if e := entry(t, l, "service-name"); !slices.Equal(l.Warnings, want) || len(e.Values) > 0 || e.Origin != "default" || l.Config.ServiceName != "" {
+		t.Errorf("warnings %q, want %q; %v", l.Warnings, want, e)
 	}
 }
