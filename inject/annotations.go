@@ -85,7 +85,9 @@ func (j *job) wish(w *wishes, name, value string, at ast.Node) error {
 		w.service = value
 	case name == "image":
 		w.image = value
-	case isSetting && setting != "" && setting != "service-name":
+	case isSetting && !settingName(setting):
+		return j.doc.at(at, "annotation %s%s: want config- and the name of a setting in lower-case letters, digits and dashes", prefix, name)
+	case isSetting && setting != "service-name":
 		w.settings[setting] = value
 	case slices.Contains(j.opts.RuleNames, name):
 		w.rules[name] = value
@@ -94,4 +96,12 @@ func (j *job) wish(w *wishes, name, value string, at ast.Node) error {
 			prefix, name, strings.Join(j.opts.RuleNames, ", "))
 	}
 	return nil
+}
+
+// settingName reports whether s can be the name of a setting. In these characters no two names become the same variable, so that one
+// annotation cannot silently take the place of another, of a default, or of the service's name.
+func settingName(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return r != '-' && (r < '0' || r > '9') && (r < 'a' || r > 'z')
+	})
 }

@@ -14,6 +14,27 @@ func pod(spec string) string {
 	return "apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\nspec:\n" + spec
 }
 
+// annotated is a Pod with these annotations, the first in line 6.
+func annotated(annotations ...string) string {
+	return strings.Replace(pod("  containers: [{name: a}]\n"), "  name: a\n", "  name: a\n  annotations:\n    "+strings.Join(annotations, "\n    ")+"\n", 1)
+}
+
+// TestErrorOfSeveralSettingsHasOnePlace: an error that names two annotations is at the same one each time.
+func TestErrorOfSeveralSettingsHasOnePlace(t *testing.T) {
+	opts := options()
+	opts.CheckSettings = func([]string) (Ports, error) {
+		return Ports{}, errors.New(`--metrics ":1": want another port than --admin ":1"`)
+	}
+	in := annotated("spanwire.dev/config-metrics: ':1'", "spanwire.dev/config-loops: '1'", "spanwire.dev/config-admin: ':1'")
+	for range 64 {
+		_, err := Inject([]byte(in), opts)
+		var e *Error
+		if !errors.As(err, &e) || e.Line != 8 || !strings.HasPrefix(e.Message, "annotation spanwire.dev/config-admin: ") {
+			t.Fatalf("%v; want it at config-admin, line 8", err)
+		}
+	}
+}
+
 func TestBadManifestsAreErrorsWithAPlace(t *testing.T) {
 	for _, c := range []struct {
 		why, in      string
@@ -39,6 +60,12 @@ func TestBadManifestsAreErrorsWithAPlace(t *testing.T) {
 			"  - name: b\n    ports: [{name: w, containerPort: 2}]\n    livenessProbe: *p\n"), 12, 20, "alias for a tcpSocket"},
 		{"an annotation that is none of ours", strings.Replace(pod("  containers: [{name: a}]\n"), "  name: a\n", "  name: a\n  annotations: {spanwire.dev/exclude-outbuond-ports: '1'}\n", 1), 5, 0, "exclude-outbuond-ports"},
 		{"an annotation with a wrong value", strings.Replace(pod("  containers: [{name: a}]\n"), "  name: a\n", "  name: a\n  annotations:\n    spanwire.dev/inject: maybe\n", 1), 6, 26, "\"maybe\""},
+		{"a setting's name in capitals", annotated("spanwire.dev/config-log-level: info", "spanwire.dev/config-Log-Level: debug"), 7, 36, "config-Log-Level: want config-"},
+		{"a setting's name with an underscore", annotated("spanwire.dev/config-log_level: info"), 6, 36, "lower-case letters, digits and dashes"},
+		{"the service's name as a setting in capitals", annotated("spanwire.dev/config-Service-Name: b"), 6, 39, "lower-case letters, digits and dashes"},
+		{"a default's name in capitals", annotated("spanwire.dev/config-Metrics: 'off'"), 6, 34, "lower-case letters, digits and dashes"},
+		{"the service's name as a setting", annotated("spanwire.dev/config-service-name: b"), 6, 39, "want inject, service-name"},
+		{"a setting without a name", annotated("spanwire.dev/config-: b"), 6, 27, "config-: want config-"},
 		{"a setting with a wrong value", strings.Replace(pod("  containers: [{name: a}]\n"), "  name: a\n", "  name: a\n  annotations:\n    spanwire.dev/config-sampler: x\n", 1), 6, 34, "config-sampler"},
 		{"a rule with a wrong value", strings.Replace(pod("  containers: [{name: a}]\n"), "  name: a\n", "  name: a\n  annotations:\n    spanwire.dev/fail-open: x\n", 1), 6, 29, "fail-open"},
 		{"a probe and no metrics listener", strings.Replace(pod("  containers:\n  - name: a\n    livenessProbe: {tcpSocket: {port: 1}}\n"), "  name: a\n", "  name: a\n  annotations: {spanwire.dev/config-metrics: 'off'}\n", 1), 9, 0, "--metrics"},

@@ -277,11 +277,10 @@ func (j *job) settle(t template, w *wishes, p *plan, probes []probe) error {
 	}
 	p.variables = map[string]string{}
 	var environ []string
-	for name, v := range values {
-		p.variables[variable(name)] = v
-		environ = append(environ, variable(name)+"="+v)
+	for _, name := range slices.Sorted(maps.Keys(values)) { // in order, so that of several errors the same comes first each time
+		p.variables[variable(name)] = values[name]
+		environ = append(environ, variable(name)+"="+values[name])
 	}
-	slices.Sort(environ)
 	var err error
 	if p.ports, err = j.opts.CheckSettings(environ); err != nil {
 		return j.refused(t, w, "config-", err)
@@ -333,15 +332,16 @@ func resources(t template, given string) string {
 	return strings.Join(all, ",")
 }
 
-// refused gives the error about a setting the place of the annotation that it came from, if one did.
+// refused gives the error about a setting the place of the annotation that it came from, if one did. An error that names several settings
+// gets the place of the first of them in alphabetical order.
 func (j *job) refused(t template, w *wishes, kind string, err error) error {
 	message := err.Error()
 	var at ast.Node = t.owner
-	for name, n := range w.where {
+	for _, name := range slices.Sorted(maps.Keys(w.where)) {
 		setting := strings.TrimPrefix(name, "config-")
 		mentions := strings.Contains(message, "--"+setting+" ") || strings.Contains(message, variable(setting)+" ")
 		if mentions && strings.HasPrefix(name, kind) {
-			at = n
+			at = w.where[name]
 			message = fmt.Sprintf("annotation %s%s: %s", prefix, name, message)
 			break
 		}

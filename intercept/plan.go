@@ -158,7 +158,7 @@ func leave(m match) rule { return rule{matches: []match{m}} }
 
 // leavePorts leaves the sidecar's ports and the excluded ones alone.
 func (c *Config) leavePorts(excluded Ports) []rule {
-	if excluded.All {
+	if excluded.All || c.OwnPorts.All {
 		return []rule{leave(match{kind: matchTCP})}
 	}
 	var rules []rule

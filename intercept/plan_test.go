@@ -45,6 +45,26 @@ func TestEveryPlanKeepsTheRules(t *testing.T) {
 	}
 }
 
+// Where all ports are left alone, whichever list says so, nothing is redirected.
+func TestAllPortsLeftAloneRedirectNothing(t *testing.T) {
+	for name, chains := range map[string][]string{"exclude-inbound-ports": {chainInbound}, "exclude-outbound-ports": {chainOutbound}, "sidecar-ports": {chainInbound, chainOutbound}} {
+		c, _, err := Load(DefaultConfig(), map[string][]string{name: {"*"}}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, ch := range NewPlan(c).chains {
+			if !slices.Contains(chains, ch.name) {
+				continue
+			}
+			all := slices.IndexFunc(ch.rules, func(r rule) bool { return r.do == actReturn && slices.Equal(r.matches, []match{{kind: matchTCP}}) })
+			onward := slices.IndexFunc(ch.rules, func(r rule) bool { return r.do == actGoto })
+			if all < 0 || onward >= 0 && onward < all {
+				t.Errorf("--%s '*': %s leaves all alone in rule %d and goes on in rule %d", name, ch.name, all, onward)
+			}
+		}
+	}
+}
+
 // ip6tables gets no rule for an IPv4 network and the other way round, and every chain stands before what goes there.
 func TestIPTablesTextIsOfOneFamily(t *testing.T) {
 	c, _, err := Load(DefaultConfig(), map[string][]string{"exclude-cidr": {"10.0.0.0/8,fd00::/8"}, "fail-open": {"true"}}, nil)

@@ -94,7 +94,8 @@ func (r *response) feed(b []byte, noBody bool) (n int, done bool, err error) {
 // feedHead looks for the end of the head, keeping what came if it is not there yet, and reads the head when it is.
 func (r *response) feedHead(b []byte, noBody bool) (int, error) {
 	if len(r.spill) == 0 {
-		if end := bytes.Index(b, headEnd); end >= 0 {
+		// Within the bound only: a longer head is refused below, in whatever pieces it came.
+		if end := bytes.Index(b[:min(len(b), maxHeadBytes)], headEnd); end >= 0 {
 			return end + len(headEnd), r.parseHead(b[:end+2], noBody)
 		}
 	}

@@ -182,3 +182,18 @@ func TestResponse_AllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations for two answers", n)
 	}
 }
+
+// TestBoundOfAHead: a head of exactly the bound is read and one byte more is refused, in whatever pieces it comes.
+func TestBoundOfAHead(t *testing.T) {
+	const start, end = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nA: ", "\r\n\r\n"
+	longest := start + strings.Repeat("b", maxHeadBytes-len(start)-len(end)) + end
+	longer := start + "b" + longest[len(start):]
+	for _, cuts := range [][]int{nil, {1}, {len(start)}, {maxHeadBytes - 1}, {1, maxHeadBytes - 2}, {maxHeadBytes}} {
+		if o := read(longest, false, cuts...); o.err != nil || len(o.answers) != 1 {
+			t.Errorf("cut at %d, a head of the bound: %+v", cuts, o)
+		}
+		if o := read(longer, false, cuts...); !errors.Is(o.err, errHeadTooLong) {
+			t.Errorf("cut at %d, a byte more: %+v", cuts, o)
+		}
+	}
+}

@@ -11,7 +11,7 @@ import (
 // check looks at what no setting can see alone, and fills in what follows from several.
 func (l *loader) check() error {
 	c := &l.config
-	c.Resource = slices.DeleteFunc(c.Resource, func(p Pair) bool { return p.Key == "service.name" })
+	c.Resource = slices.DeleteFunc(c.Resource, func(p Pair) bool { return p.Key == serviceNameKey })
 	if c.ServiceName == "" && !c.Disabled {
 		return fmt.Errorf("--service-name \"\": want a name (also %s, OTEL_SERVICE_NAME, JAEGER_SERVICE_NAME)", "SPANWIRE_SERVICE_NAME")
 	}

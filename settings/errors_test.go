@@ -104,6 +104,10 @@ func TestErrorLines(t *testing.T) {
 			`--export-cert "/dev/null", --export-key "": want both or none`},
 		{"one port twice", []string{"--listen", ":5", "--admin", "127.0.0.1:5"}, nil, "",
 			`--admin "127.0.0.1:5": want another port than --listen ":5"`},
+		{"one port in two texts", []string{"--listen", ":014957", "--admin", "127.0.0.1:14957"}, nil, "",
+			`--admin "127.0.0.1:14957": want another port than --listen ":14957"`},
+		{"one IPv6 address in two texts", []string{"--listen", "[0:0::1]:5", "--inbound", "[::1]:05=app:1"}, nil, "",
+			`--inbound "[::1]:5": want another port than --listen "[::1]:5"`},
 		{"no listener", []string{"--listen", "off"}, nil, "",
 			`--listen "off": want an address, or an --inbound or --outbound listener`},
 		{"source without value", []string{"--x-source-header", "X-S"}, nil, "",
@@ -129,6 +133,21 @@ func TestErrorLines(t *testing.T) {
 				t.Error("more than one line")
 			}
 		})
+	}
+	for _, c := range []struct {
+		args, environ []string
+		yaml, want    string
+	}{
+		{[]string{"--resource", "a=b", "--resource", "service.name=a\tb"}, nil, "", `--resource: service.name "a\tb": want a name`},
+		{nil, []string{"SPANWIRE_RESOURCE=service.name=a\x7fb"}, "", `SPANWIRE_RESOURCE: service.name "a\x7fb": want a name`},
+		{nil, nil, `resource: ["service.name=a\tb"]`, `c.yaml: resource: service.name "a\tb": want a name`},
+		{nil, []string{"OTEL_RESOURCE_ATTRIBUTES=service.name=a%0Ab"}, "", `OTEL_RESOURCE_ATTRIBUTES: service.name "a\nb": want a name`},
+		{nil, []string{"JAEGER_TAGS=service.name=a\tb"}, "", `JAEGER_TAGS: service.name "a\tb": want a name`},
+	} {
+		_, err := load(t, c.args, c.environ, c.yaml)
+		if err == nil || !strings.HasSuffix(err.Error(), c.want) {
+			t.Errorf("%q, %q, %q: %v; want %s", c.args, c.environ, c.yaml, err, c.want)
+		}
 	}
 	if _, err := load(t, nil, nil, ""); err == nil || !strings.HasPrefix(err.Error(), `--service-name "": want a name`) {
 		t.Errorf("without a service name: %v", err)
@@ -182,5 +201,17 @@ func TestOpenTelemetryValuesAreWarnedAbout(t *testing.T) {
 				t.Errorf("%s = %v, want %v", c.setting, e, c.values)
 			}
 		})
+	}
+}
+
+// TestNameOfOpenTelemetryIsSkippedWithoutNeed: what relays only starts without a name, and says what became of the one that it was given.
+func TestNameOfOpenTelemetryIsSkippedWithoutNeed(t *testing.T) {
+	l, err := load(t, nil, []string{"OTEL_RESOURCE_ATTRIBUTES=service.name=a%0Ab", "OTEL_SDK_DISABLED=true"}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{`OTEL_RESOURCE_ATTRIBUTES: service.name "a\nb": want a name; skipped`}
+	if e := entry(t, l, "service-name"); !slices.Equal(l.Warnings, want) || len(e.Values) > 0 || e.Origin != "default" || l.Config.ServiceName != "" {
+		t.Errorf("warnings %q, want %q; %v", l.Warnings, want, e)
 	}
 }

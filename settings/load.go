@@ -206,7 +206,17 @@ func (l *loader) byDefault(i int) error {
 	}
 	if len(values) > 0 {
 		if err := s.set(&l.config, values); err != nil {
-			panic("BUG: the default of --" + s.Name + " is not allowed: " + err.Error())
+			if s.source == nil {
+				panic("BUG: the default of --" + s.Name + " is not allowed: " + err.Error())
+			}
+			label := s.source(l)
+			err = s.wrong(label, err)
+			if !strings.HasPrefix(label, "OTEL_") || !l.config.Disabled {
+				return err
+			}
+			// As in given; what relays only can do without.
+			l.env.warn("%v; skipped", err)
+			values, origin = nil, "default"
 		}
 	}
 	l.entry(i, values, origin)
@@ -231,6 +241,17 @@ func (l *loader) rankOf(name string) rank { return l.ranks[l.index(name)] }
 
 // originOf returns the origin of a setting that was set.
 func (l *loader) originOf(name string) string { return l.entries[l.index(name)].Origin }
+
+// label names the place of a setting that was set, as the error of a value of it would.
+func (l *loader) label(name string) string {
+	switch l.rankOf(name) {
+	case rankFlag:
+		return "--" + name
+	case rankFile:
+		return l.originOf(name) + ": " + name
+	}
+	return l.originOf(name)
+}
 
 func (l *loader) index(name string) int {
 	i := slices.IndexFunc(l.table, func(s Setting) bool { return s.Name == name })

@@ -93,6 +93,9 @@ func FuzzMaskURL(f *testing.F) {
 		if user, isColon := strings.CutSuffix(user, ":"); !isUser || !isColon || strings.ContainsAny(user, ":/?#@") || !strings.Contains(after, "@") {
 			return // no password stands there
 		}
+		if strings.Contains(before+after, secret) {
+			return // it is shown where it is no password
+		}
 		if shown := maskURL(before + secret + after); strings.Contains(shown, secret) {
 			t.Errorf("%q shows the password", shown)
 		}

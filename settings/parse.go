@@ -116,24 +116,28 @@ func parsePort(s string, lo uint16) (uint16, error) {
 // parseRealPort is a port that something listens at.
 func parseRealPort(s string) (uint16, error) { return parsePort(s, 1) }
 
-// parseListen reads the address of a listener: an IP address, localhost or nothing, and a port; 0 is any free one.
+// parseListen reads the address of a listener: an IP address, localhost or nothing, and a port; 0 is any free one. It returns each address in
+// one form, so that two texts of one address compare as equal.
 func parseListen(s string) (string, error) {
 	host, port, err := net.SplitHostPort(s)
 	if err != nil {
 		return "", errNot
 	}
-	if _, err := parsePort(port, 0); err != nil {
+	n, err := parsePort(port, 0)
+	if err != nil {
 		return "", errNot
 	}
 	switch {
 	case host == "localhost":
 		host = "127.0.0.1"
 	case host != "":
-		if _, err := netip.ParseAddr(host); err != nil {
+		ip, err := netip.ParseAddr(host)
+		if err != nil {
 			return "", errNot
 		}
+		host = ip.String()
 	}
-	return net.JoinHostPort(host, port), nil
+	return net.JoinHostPort(host, strconv.Itoa(int(n))), nil
 }
 
 // parseListenOrOff is parseListen, or "" for off.

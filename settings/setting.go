@@ -71,6 +71,9 @@ type Setting struct {
 	fixed []string
 	// computed returns a default that depends on other settings, and, when that is not "default", where it came from.
 	computed func(*loader) (values []string, origin string)
+	// source names the place of a computed default that is what somebody wrote for another setting, and so may not be allowed; nil for all
+	// others.
+	source func(*loader) (label string)
 	// defaultNote is the default in words, for one that is computed.
 	defaultNote string
 	// compatible are the variables of other programs, in the order in which they count.

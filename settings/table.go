@@ -22,6 +22,7 @@ func serviceRows() []Setting {
 			compatible:  []compatible{plain("OTEL_SERVICE_NAME"), plain("JAEGER_SERVICE_NAME")},
 			defaultNote: "required (or `service.name` in `--resource`)",
 			computed:    serviceNameByResource,
+			source:      func(l *loader) string { return l.label("resource") + ": " + serviceNameKey },
 			set:         one(parseText, func(c *Config, v string) { c.ServiceName = v }),
 		},
 		{
@@ -35,10 +36,13 @@ func serviceRows() []Setting {
 	}
 }
 
+// serviceNameKey is the resource attribute that bears the service's name.
+const serviceNameKey = "service.name"
+
 // serviceNameByResource takes the name from the resource attributes, as OpenTelemetry does when OTEL_SERVICE_NAME is unset.
 func serviceNameByResource(l *loader) (values []string, origin string) {
 	for _, p := range l.config.Resource {
-		if p.Key == "service.name" && p.Value != "" {
+		if p.Key == serviceNameKey && p.Value != "" {
 			return []string{p.Value}, l.originOf("resource")
 		}
 	}
