@@ -13,7 +13,7 @@ import (
 
 // maxTries is how often a vector is sent directly again when the sidecar's way gave another outcome: some servers answer now so, now so, by how much
 // of the bytes they find at their first read.
-const maxTries = 8
+const maxTries = 40
 
 // way is how a vector gets to a server.
 type way struct {
