@@ -69,6 +69,48 @@ func TestServerPaths(t *testing.T) {
 	}
 }
 
+// A variable's default may look like another variable: it is text. Else a few kilobytes of them would become gigabytes, and which came first
+// would be chance.
+func TestServerVariablesAreReplacedOnce(t *testing.T) {
+	for _, c := range []struct {
+		url      string
+		defaults map[string]string
+		want     string
+	}{
+		{"/{a}/{b}", map[string]string{"a": "{b}", "b": "{a}"}, "/{b}/{a}"},
+		{"/{a}{a}", map[string]string{"a": "x{b", "b": "y"}, "/x{bx{b"},
+		{"/{a}b}", map[string]string{"a": "{", "b": "y"}, "/{b}"},
+		{"/{x{a}/}{a}", map[string]string{"a": "y"}, "/{xy/}y"},
+	} {
+		for range 10 { // the order of a map is another each time
+			if got := (server{url: c.url, defaults: c.defaults}).path(); got != c.want {
+				t.Fatalf("%q with %v: got %q, want %q", c.url, c.defaults, got, c.want)
+			}
+		}
+	}
+}
+
+func TestServerPathsStayShort(t *testing.T) {
+	many := func(s string) string { return strings.Repeat(s, 400) }
+	for name, text := range map[string]string{
+		"each holds the next": `{"url": "/{a}", "variables": {"a": {"default": "` + many("{b}") + `"}, "b": {"default": "` + many("{c}") + `"}, "c": {"default": "` +
+			many("{d}") + `"}, "d": {"default": "` + many("x") + `"}}}`,
+		"one many times":    `{"url": "/` + many("{a}") + `", "variables": {"a": {"default": "` + many(many("x")) + `"}}}`,
+		"long as it stands": `{"url": "https://` + many(many("x")) + `/y"}`,
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		d, err := Parse([]byte(`{"openapi": "3.0.0", "paths": {"/p": {}, "/q": {"servers": [{"url": "/v1"}]}}, "servers": [` + text + `]}`))
+		runtime.ReadMemStats(&after)
+		if err != nil || !slices.Equal(d.Templates, []string{"/v1/q"}) || d.Skipped != 1 || !errors.Is(d.Problem, errLong) {
+			t.Errorf("%s: %.200v, %v", name, d, err)
+		}
+		if got := after.TotalAlloc - before.TotalAlloc; got > 4<<20 {
+			t.Errorf("%s: %d bytes allocated for %d", name, got, len(text))
+		}
+	}
+}
+
 func TestWrongDescriptions(t *testing.T) {
 	head := "openapi: 3.0.0\n"
 	for _, c := range []struct {
