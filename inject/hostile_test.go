@@ -51,6 +51,8 @@ func TestBadManifestsAreErrorsWithAPlace(t *testing.T) {
 		{"old Mac line endings", "a: 1\rb: 2\n", 1, 5, "carriage return"},
 		{"brackets without end", "a: " + strings.Repeat("[", 5000), 1, 1004, "too deeply"},
 		{"dashes without end", strings.Repeat("- ", 100000), 1, 0, "too deeply"},
+		{"indented without end", "---\n" + strings.Repeat("- ", 600) + "a:\n" + strings.Repeat(" ", 1300) + strings.Repeat("- ", 600), 3, 0, "too deeply"},
+		{"a long key above many values", strings.Repeat("k", 50000) + ":\n" + strings.Repeat("- 1\n", 20000), 0, 0, "keys too long"},
 		{"an alias for containers", pod("  x: &c [{name: a}]\n  containers: *c\n"), 7, 0, "containers"},
 		{"containers that are none", pod("  containers: 5\n"), 6, 15, "want a list"},
 		{"init containers that are none", pod("  initContainers: 5\n  containers: [{name: a}]\n"), 6, 19, "want a list"},
@@ -79,7 +81,7 @@ func TestBadManifestsAreErrorsWithAPlace(t *testing.T) {
 			t.Errorf("%s: %v, want an error with a place and no output", c.why, err)
 			continue
 		}
-		if e.Line != c.line || c.column != 0 && e.Column != c.column || !strings.Contains(e.Message, c.says) {
+		if c.line != 0 && e.Line != c.line || c.column != 0 && e.Column != c.column || !strings.Contains(e.Message, c.says) {
 			t.Errorf("%s: %v; want line %d, column %d, %q", c.why, e, c.line, c.column, c.says)
 		}
 	}

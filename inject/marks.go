@@ -4,8 +4,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/token"
+
+	"github.com/spanwire/spanwire/internal/yamlbound"
 )
 
 // What is injected stands between two comment lines, and a line that it replaces stands after the first of them as a comment of its
@@ -129,14 +130,13 @@ func (d *document) clean() (lines []string, found bool, err error) {
 }
 
 // comments returns which lines of the document, counted from its first, are comments.
-func (d *document) comments() (lines map[int]bool, err error) {
-	defer func() {
-		if fault := recover(); fault != nil {
-			err = &Error{d.from + 1, 1, "the document that begins here is not YAML"}
-		}
-	}()
-	lines = map[int]bool{}
-	for _, t := range lexer.Tokenize(d.text()) {
+func (d *document) comments() (map[int]bool, error) {
+	tokens, err := yamlbound.Tokenize(d.text())
+	if err != nil {
+		return nil, d.syntaxError(err)
+	}
+	lines := map[int]bool{}
+	for _, t := range tokens {
 		if t.Type == token.CommentType {
 			lines[t.Position.Line-1] = true
 		}
@@ -152,8 +152,8 @@ func Uninject(in []byte) (out []byte, found bool, err error) {
 	}
 	var b strings.Builder
 	for _, d := range s.documents() {
-		if err := d.tooDeep(); err != nil {
-			return nil, false, err
+		if err := yamlbound.CheckText(d.text()); err != nil {
+			return nil, false, d.syntaxError(err)
 		}
 		lines, any, err := d.clean()
 		if err != nil {

@@ -8,8 +8,9 @@ import (
 	"unicode/utf8"
 
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
+
+	"github.com/spanwire/spanwire/internal/yamlbound"
 )
 
 // Error is what is wrong with a manifest, and where.
@@ -24,12 +25,8 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("line %d, column %d: %s", e.Line, e.Column, e.Message)
 }
 
-// Limits that keep a hostile stream from costing more than it is worth. The API server itself refuses objects over 3 MiB.
-const (
-	maxBytes = 32 << 20
-	// maxDepth bounds nesting: the YAML parser recurses, and a Go stack that overflows ends the process.
-	maxDepth = 1000
-)
+// maxBytes keeps a hostile stream from costing more than it is worth, as yamlbound does. The API server itself refuses objects over 3 MiB.
+const maxBytes = 32 << 20
 
 // source is a stream of YAML as lines. Invariant: the lines joined are the stream, byte for byte.
 type source struct {
@@ -150,16 +147,7 @@ func (d *document) text() string {
 
 // parse reads the document; body is nil when it holds nothing but comments.
 func (d *document) parse() (body ast.Node, err error) {
-	if err := d.tooDeep(); err != nil {
-		return nil, err
-	}
-	defer func() {
-		// The parser panics on some texts that are no YAML.
-		if fault := recover(); fault != nil {
-			body, err = nil, &Error{d.from + 1, 1, "the document that begins here is not YAML"}
-		}
-	}()
-	file, err := parser.ParseBytes([]byte(d.text()), 0)
+	file, err := yamlbound.Parse(d.text())
 	if err != nil {
 		return nil, d.syntaxError(err)
 	}
@@ -177,6 +165,13 @@ func (d *document) parse() (body ast.Node, err error) {
 
 // syntaxError gives an error of the parser the line and column within the stream.
 func (d *document) syntaxError(err error) error {
+	if errors.Is(err, yamlbound.ErrFault) {
+		return &Error{d.from + 1, 1, "the document that begins here is not YAML"}
+	}
+	var costly *yamlbound.Error
+	if errors.As(err, &costly) {
+		return &Error{d.from + costly.Line, costly.Column, costly.Message}
+	}
 	var positioned interface {
 		GetToken() *token.Token
 		GetMessage() string
@@ -191,29 +186,6 @@ func (d *document) syntaxError(err error) error {
 	}
 	message, _, _ := strings.Cut(err.Error(), "\n")
 	return &Error{d.from + 1, 1, message}
-}
-
-// tooDeep bounds the nesting that the document can have: brackets within flow style, indicators "- " and "? " in one line, and
-// lines that are indented ever deeper.
-func (d *document) tooDeep() error {
-	brackets := 0
-	for i, l := range d.src.lines[d.from:d.to] {
-		compact := 0
-		for j := range len(l) {
-			switch l[j] {
-			case '[', '{':
-				brackets++
-			case ']', '}':
-				brackets = max(brackets-1, 0)
-			case '-', '?', '&', '!', ':':
-				compact++
-			}
-			if brackets > maxDepth || compact > 64*maxDepth {
-				return &Error{d.from + i + 1, utf8.RuneCountInString(l[:j]) + 1, "nested too deeply"}
-			}
-		}
-	}
-	return nil
 }
 
 // at returns an error at the place of a node.

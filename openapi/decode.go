@@ -3,11 +3,13 @@ package openapi
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
+
+	"github.com/spanwire/spanwire/internal/yamlbound"
 )
 
 // document is the part of a description that is read.
@@ -93,7 +95,11 @@ func parseYAML(data []byte) (doc *document, err error) {
 			doc, err = nil, fmt.Errorf("want JSON or YAML: %v", p)
 		}
 	}()
-	parsed, err := parser.ParseBytes(data, 0)
+	parsed, err := yamlbound.Parse(string(data))
+	var costly *yamlbound.Error
+	if errors.As(err, &costly) {
+		return nil, costly
+	}
 	if err != nil {
 		text, _, _ := strings.Cut(err.Error(), "\n")
 		return nil, fmt.Errorf("want JSON or YAML: %s", text)

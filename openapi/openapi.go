@@ -182,9 +182,9 @@ type server struct {
 
 // path returns the path of the server's URL with the defaults of its variables, without a slash at its end; "" for none.
 func (s server) path() string {
-	url := s.url
-	for name, value := range s.defaults {
-		url = strings.ReplaceAll(url, "{"+name+"}", value)
+	url, ok := s.withDefaults()
+	if !ok {
+		return "/" + url // longer than any template, so that it is skipped for that
 	}
 	if _, rest, ok := strings.Cut(url, "://"); ok {
 		url = ""
@@ -202,4 +202,32 @@ func (s server) path() string {
 		return ""
 	}
 	return "/" + url
+}
+
+// maxURLBytes bounds a URL with its variables replaced: a host may stand before the path, parameters behind it.
+const maxURLBytes = 16 * maxTemplateBytes
+
+// withDefaults returns the URL with each {name} in it replaced by the default of that variable. What has been put in is not looked at again, so
+// that variables cannot multiply each other. A URL that grows too long is cut, and ok is false.
+func (s server) withDefaults() (url string, ok bool) {
+	var b strings.Builder
+	put := func(text string) { b.WriteString(text[:min(len(text), maxURLBytes+1-b.Len())]) }
+	rest := s.url
+	for b.Len() <= maxURLBytes {
+		end := strings.IndexByte(rest, '}')
+		if end < 0 {
+			put(rest)
+			break
+		}
+		before, after := rest[:end+1], rest[end+1:]
+		if open := strings.LastIndexByte(before, '{'); open >= 0 {
+			if value, known := s.defaults[before[open+1:end]]; known {
+				put(before[:open])
+				before = value
+			}
+		}
+		put(before)
+		rest = after
+	}
+	return b.String(), b.Len() <= maxURLBytes
 }

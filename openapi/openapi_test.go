@@ -69,6 +69,48 @@ func TestServerPaths(t *testing.T) {
 	}
 }
 
+// A variable's default may look like another variable: it is text. Else a few kilobytes of them would become gigabytes, and which came first
+// would be chance.
+func TestServerVariablesAreReplacedOnce(t *testing.T) {
+	for _, c := range []struct {
+		url      string
+		defaults map[string]string
+		want     string
+	}{
+		{"/{a}/{b}", map[string]string{"a": "{b}", "b": "{a}"}, "/{b}/{a}"},
+		{"/{a}{a}", map[string]string{"a": "x{b", "b": "y"}, "/x{bx{b"},
+		{"/{a}b}", map[string]string{"a": "{", "b": "y"}, "/{b}"},
+		{"/{x{a}/}{a}", map[string]string{"a": "y"}, "/{xy/}y"},
+	} {
+		for range 10 { // the order of a map is another each time
+			if got := (server{url: c.url, defaults: c.defaults}).path(); got != c.want {
+				t.Fatalf("%q with %v: got %q, want %q", c.url, c.defaults, got, c.want)
+			}
+		}
+	}
+}
+
+func TestServerPathsStayShort(t *testing.T) {
+	many := func(s string) string { return strings.Repeat(s, 400) }
+	for name, text := range map[string]string{
+		"each holds the next": `{"url": "/{a}", "variables": {"a": {"default": "` + many("{b}") + `"}, "b": {"default": "` + many("{c}") + `"}, "c": {"default": "` +
+			many("{d}") + `"}, "d": {"default": "` + many("x") + `"}}}`,
+		"one many times":    `{"url": "/` + many("{a}") + `", "variables": {"a": {"default": "` + many(many("x")) + `"}}}`,
+		"long as it stands": `{"url": "https://` + many(many("x")) + `/y"}`,
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		d, err := Parse([]byte(`{"openapi": "3.0.0", "paths": {"/p": {}, "/q": {"servers": [{"url": "/v1"}]}}, "servers": [` + text + `]}`))
+		runtime.ReadMemStats(&after)
+		if err != nil || !slices.Equal(d.Templates, []string{"/v1/q"}) || d.Skipped != 1 || !errors.Is(d.Problem, errLong) {
+			t.Errorf("%s: %.200v, %v", name, d, err)
+		}
+		if got := after.TotalAlloc - before.TotalAlloc; got > 4<<20 {
+			t.Errorf("%s: %d bytes allocated for %d", name, got, len(text))
+		}
+	}
+}
+
 func TestWrongDescriptions(t *testing.T) {
 	head := "openapi: 3.0.0\n"
 	for _, c := range []struct {
@@ -179,6 +221,33 @@ func TestLargeDescriptions(t *testing.T) {
 	}
 }
 
+// A few kilobytes of YAML must not take gigabytes, whether it is read whole or cut down; the error says what is too much.
+func TestNestingIsBounded(t *testing.T) {
+	const head = "openapi: 3.0.0\npaths:\n  /a: {}\nservers:\n"
+	for name, text := range map[string]string{
+		"brackets":    strings.Repeat("[", 5000),
+		"dashes":      strings.Repeat("- ", 20000),
+		"in servers":  head + "- url: " + strings.Repeat("[", 5000),
+		"a long key":  strings.Repeat("k", 50000) + ":\n" + strings.Repeat(" - 1\n", 20000),
+		"in one path": "openapi: 3.0.0\npaths:\n  /a:\n    servers:\n    " + strings.Repeat("- ", 20000) + "\n",
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := Parse([]byte(text))
+		runtime.ReadMemStats(&after)
+		if err == nil || !strings.Contains(err.Error(), "nested too deeply") || !strings.Contains(err.Error(), "allowed") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if got := after.TotalAlloc - before.TotalAlloc; got > 64<<20 {
+			t.Errorf("%s: %d bytes allocated for %d", name, got, len(text))
+		}
+	}
+	large := head + strings.Repeat("- url: /v1\n", maxWholeBytes/8)
+	if _, err := Parse([]byte(large)); !errors.Is(err, ErrStyle) {
+		t.Errorf("large servers: %v, want %v", err, ErrStyle)
+	}
+}
+
 func TestReadFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "api.yaml")
 	if _, err := ReadFile(file); !errors.Is(err, os.ErrNotExist) {
@@ -195,7 +264,9 @@ func TestReadFile(t *testing.T) {
 // FuzzParse: any bytes are a description or an error, and what is taken is fit for use.
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{yamlDescription, jsonDescription, "", "openapi: 3.0.0\npaths: {/a: &x {servers: *x}}\n", "a: &a *a\n", "{", "- - -", "? a\n: b\n",
-		"openapi: 3.0.0\npaths:\n  /a/{b}-{c}: !!map {}\n", "<<: {openapi: 3.0.0}\n", "openapi: |\n  3.0\npaths: {}\n"} {
+		"openapi: 3.0.0\npaths:\n  /a/{b}-{c}: !!map {}\n", "<<: {openapi: 3.0.0}\n", "openapi: |\n  3.0\npaths: {}\n",
+		strings.Repeat("[", 1200), strings.Repeat("- ", 1200), strings.Repeat("{a: ", 1200), "openapi: 3.0.0\npaths:\n  /a:\n    servers:\n    " + strings.Repeat("- ", 1200) + "\n",
+		`{"openapi": "3.0.0", "paths": {"/p": {}}, "servers": [{"url": "/{a}{a}", "variables": {"a": {"default": "{b}{b}"}, "b": {"default": "{a}x"}}}]}`} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -7,7 +7,8 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
+
+	"github.com/spanwire/spanwire/internal/yamlbound"
 )
 
 // file is a configuration file: a YAML mapping whose keys are names of settings. The value of a repeatable setting may be a
@@ -29,7 +30,11 @@ func (f *file) get(name string) (values []string, ok bool) {
 // parseFile reads a configuration file. Scalars are taken as they are written, so that 1e3, 010 or off mean what they mean on a
 // command line. A key without a value is as good as absent: what is left when a list is commented out.
 func parseFile(path string, data []byte, table []Setting) (*file, error) {
-	parsed, err := parser.ParseBytes(data, 0)
+	parsed, err := yamlbound.Parse(string(data))
+	var costly *yamlbound.Error
+	if errors.As(err, &costly) {
+		return nil, fmt.Errorf("%s line %d: %s", path, costly.Line, costly.Message)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: want YAML: %s", path, firstLine(err.Error()))
 	}

@@ -11,7 +11,8 @@ import (
 // FuzzConfigurationFile: no file makes the reader panic, and an error is one line.
 func FuzzConfigurationFile(f *testing.F) {
 	for _, seed := range []string{"", "loops: 1\n", "resource: {a: b}\n", "ignore-path: [a, *b]\n", "a: &x b\nc: *x\n", "loops: !!int 1\n", "<<: {loops: 1}\n",
-		"fold-path:\n  - |\n    a\n  - >-\n    b\n", "---\n...\n---\n", "? loops\n: 1\n", "\"lo\\u006fps\": 1\n", "loops:\n  - - 1\n", "\ufeffloops: 1\n", "loops: 1\n\tx"} {
+		"fold-path:\n  - |\n    a\n  - >-\n    b\n", "---\n...\n---\n", "? loops\n: 1\n", "\"lo\\u006fps\": 1\n", "loops:\n  - - 1\n", "\ufeffloops: 1\n", "loops: 1\n\tx",
+		strings.Repeat("[", 1200), strings.Repeat("- ", 1200), "resource: " + strings.Repeat("{a: ", 1200), "loops:\n? - a\n: - b\n"} {
 		f.Add([]byte(seed))
 	}
 	table := Table()
