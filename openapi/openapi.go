@@ -81,6 +81,11 @@ func Parse(data []byte) (*Description, error) {
 			continue
 		}
 		d.add(p, doc.servers)
+		if len(d.Templates) > 2*maxTemplates { // many servers: what they have in common counts once
+			if d.Templates = sortedOnce(d.Templates); len(d.Templates) > maxTemplates {
+				return nil, fmt.Errorf("has over %d paths, at most %d are used", maxTemplates, maxTemplates)
+			}
+		}
 	}
 	d.Templates, d.Bare = sortedOnce(d.Templates), sortedOnce(d.Bare)
 	d.Bare = slices.DeleteFunc(d.Bare, func(t string) bool {
@@ -99,16 +104,16 @@ func Parse(data []byte) (*Description, error) {
 }
 
 // add adds a template below each server's path; servers of the path itself win (OpenAPI 3.1 §4.8.9).
-func (d *Description) add(p pathItem, servers []server) {
+func (d *Description) add(p pathItem, servers []string) {
 	d.Bare = append(d.Bare, p.template)
 	if len(p.servers) > 0 {
 		servers = p.servers
 	}
 	if len(servers) == 0 {
-		servers = []server{{url: "/"}} // §4.8.1
+		servers = []string{""} // §4.8.1: "/"
 	}
 	for _, s := range servers {
-		t := s.path() + p.template
+		t := s + p.template
 		if err := checkTemplate(t); err != nil {
 			d.skip(t, err)
 			continue
@@ -202,6 +207,12 @@ func (s server) path() string {
 		return ""
 	}
 	return "/" + url
+}
+
+// prefix is path, cut where all templates below it are too long anyway: many servers may have one long variable.
+func (s server) prefix() string {
+	p := s.path()
+	return strings.Clone(p[:min(len(p), maxTemplateBytes+1)])
 }
 
 // maxURLBytes bounds a URL with its variables replaced: a host may stand before the path, parameters behind it.

@@ -221,6 +221,44 @@ func TestLargeDescriptions(t *testing.T) {
 	}
 }
 
+// Servers multiply paths: what they make is bounded, and what they have in common counts once, whoever repeats it.
+func TestServersTimesPaths(t *testing.T) {
+	const many = 1000
+	list := func(format string) string {
+		var all []string
+		for i := range many {
+			all = append(all, fmt.Sprintf(format, i))
+		}
+		return strings.Join(all, ", ")
+	}
+	const long = `{url: "/{a}", variables: {a: {default: "%0512d"}}}`
+	for name, c := range map[string]struct {
+		text string
+		want int // templates; 0: an error
+	}{
+		"in JSON":              {`{"openapi": "3.0.0", "servers": [` + list(`{"url": "/%d"}`) + `], "paths": {` + list(`"/p%d": {}`) + `}}`, 0},
+		"in YAML":              {"{openapi: 3.0.0, servers: [" + list("{url: /%d}") + "], paths: {" + list("/p%d: {}") + "}}", 0},
+		"repeated by aliases":  {"{openapi: 3.0.0, servers: &s [" + list("{url: /%d}") + "], paths: {" + list("/p%d: {servers: *s}") + "}}", 0},
+		"the same path":        {"{openapi: 3.0.0, servers: &s [" + list("{url: http://h%d/v1}") + "], paths: {" + list("/p%d: {servers: *s}") + "}}", many},
+		"and one is different": {"{openapi: 3.0.0, servers: &s [{url: /v2}, " + list("{url: http://h%d/v1}") + "], paths: {" + list("/p%d: {servers: *s}") + "}}", 2 * many},
+		"too long":             {"{openapi: 3.0.0, servers: &s [{url: /v1}, " + list(long) + "], paths: {/a: {servers: *s}}}", 1},
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		d, err := Parse([]byte(c.text))
+		runtime.ReadMemStats(&after)
+		switch {
+		case c.want == 0 && (err == nil || !strings.Contains(err.Error(), "at most 20000")):
+			t.Errorf("%s: %v", name, err)
+		case c.want > 0 && (err != nil || len(d.Templates) != c.want):
+			t.Errorf("%s: %v, want %d templates", name, err, c.want)
+		}
+		if got := after.TotalAlloc - before.TotalAlloc; got > 64<<20 {
+			t.Errorf("%s: %d bytes allocated for %d", name, got, len(c.text))
+		}
+	}
+}
+
 // A few kilobytes of YAML must not take gigabytes, whether it is read whole or cut down; the error says what is too much.
 func TestNestingIsBounded(t *testing.T) {
 	const head = "openapi: 3.0.0\npaths:\n  /a: {}\nservers:\n"
