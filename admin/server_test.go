@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"runtime/trace"
 	"strings"
 	"sync/atomic"
@@ -19,7 +20,6 @@ import (
 
 	"github.com/spanwire/spanwire/internal/need"
 	"github.com/spanwire/spanwire/internal/sidecar"
-	"net/netip"
 )
 
 // server is a Server under test and what its functions were asked.

@@ -315,13 +315,21 @@ func TestRun_ProgressTellsTheState(t *testing.T) {
 	c := short(s.URL())
 	var seen []loadtest.Progress
 	c.Duration, c.Progress = 1300*time.Millisecond, func(p loadtest.Progress) { seen = append(seen, p) }
-	run(t, c)
+	r := run(t, c)
 	if len(seen) < 2 {
 		t.Fatalf("%d calls in 1.3 s", len(seen))
 	}
 	p := seen[1]
-	if p.Total != c.Duration || p.Elapsed < 900*time.Millisecond || p.Rate < 1 || p.Rate > 50*c.Rate || p.P50 <= 0 || p.P99 < p.P50 || p.Errors != 0 {
+	if p.Total != c.Duration || p.Elapsed < 900*time.Millisecond || p.P50 <= 0 || p.P99 < p.P50 || p.Errors != 0 {
 		t.Errorf("%+v", p)
+	}
+	// However unevenly a busy machine answers, the rates come to no more answers than there were.
+	answers, last := 0.0, time.Duration(0)
+	for _, p := range seen {
+		answers, last = answers+p.Rate*(p.Elapsed-last).Seconds(), p.Elapsed
+	}
+	if most := 1.05 * float64(r.Requests.OK); answers < 10 || answers > most {
+		t.Errorf("%+v: %.0f answers of %d", seen, answers, r.Requests.OK)
 	}
 }
 

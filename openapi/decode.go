@@ -31,13 +31,15 @@ func decode(data []byte) (*document, error) {
 	if trimmed := bytes.TrimLeft(data, " \t\r\n"); len(trimmed) > 0 && trimmed[0] == '{' && json.Valid(trimmed) {
 		return decodeJSON(trimmed)
 	}
-	if doc, ok := cutDown(data); ok {
+	switch doc, err := cutDown(data); {
+	case doc != nil:
 		return doc, nil
+	case len(data) <= maxWholeBytes:
+		return parseYAML(data)
+	case err != nil:
+		return nil, err
 	}
-	if len(data) > maxWholeBytes {
-		return nil, ErrStyle
-	}
-	return parseYAML(data)
+	return nil, ErrStyle
 }
 
 // The shapes of JSON.

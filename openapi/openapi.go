@@ -80,11 +80,8 @@ func Parse(data []byte) (*Description, error) {
 			d.skip(p.template, err)
 			continue
 		}
-		d.add(p, doc.servers)
-		if len(d.Templates) > 2*maxTemplates { // many servers: what they have in common counts once
-			if d.Templates = sortedOnce(d.Templates); len(d.Templates) > maxTemplates {
-				return nil, fmt.Errorf("has over %d paths, at most %d are used", maxTemplates, maxTemplates)
-			}
+		if err := d.add(p, doc.servers); err != nil {
+			return nil, err
 		}
 	}
 	d.Templates, d.Bare = sortedOnce(d.Templates), sortedOnce(d.Bare)
@@ -104,7 +101,7 @@ func Parse(data []byte) (*Description, error) {
 }
 
 // add adds a template below each server's path; servers of the path itself win (OpenAPI 3.1 §4.8.9).
-func (d *Description) add(p pathItem, servers []string) {
+func (d *Description) add(p pathItem, servers []string) error {
 	d.Bare = append(d.Bare, p.template)
 	if len(p.servers) > 0 {
 		servers = p.servers
@@ -119,7 +116,13 @@ func (d *Description) add(p pathItem, servers []string) {
 			continue
 		}
 		d.Templates = append(d.Templates, t)
+		if len(d.Templates) > 2*maxTemplates { // many servers: what they have in common counts once
+			if d.Templates = sortedOnce(d.Templates); len(d.Templates) > maxTemplates {
+				return fmt.Errorf("has over %d paths, at most %d are used", maxTemplates, maxTemplates)
+			}
+		}
 	}
+	return nil
 }
 
 func (d *Description) skip(template string, err error) {

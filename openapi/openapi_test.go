@@ -180,19 +180,16 @@ func TestCuttingDownChangesNothing(t *testing.T) {
 		{"escape in a key", head + "paths:\n  \"/a\\u0062\": {}\n", false},
 		{"key of several lines", head + "paths:\n  ? /a\n  : {}\n", false},
 	} {
-		short, ok := cutDown([]byte(c.text))
-		if ok != c.cut {
-			t.Errorf("%s: cut down %v, want %v", c.name, ok, c.cut)
+		short, err := cutDown([]byte(c.text))
+		if ok := short != nil; ok != c.cut || err != nil {
+			t.Errorf("%s: cut down %v, want %v; %v", c.name, ok, c.cut, err)
 		}
 		whole, err := parseYAML([]byte(c.text))
 		if err != nil {
 			t.Errorf("%s: %v", c.name, err)
 			continue
 		}
-		if !ok {
-			continue
-		}
-		if !reflect.DeepEqual(short, whole) {
+		if short != nil && !reflect.DeepEqual(short, whole) {
 			t.Errorf("%s: cut down to %+v, want %+v", c.name, short, whole)
 		}
 	}
@@ -231,6 +228,10 @@ func TestServersTimesPaths(t *testing.T) {
 		}
 		return strings.Join(all, ", ")
 	}
+	var servers []string
+	for i := range 3 * maxTemplates {
+		servers = append(servers, fmt.Sprintf(`{"url": "/%d"}`, i))
+	}
 	const long = `{url: "/{a}", variables: {a: {default: "%0512d"}}}`
 	for name, c := range map[string]struct {
 		text string
@@ -241,6 +242,7 @@ func TestServersTimesPaths(t *testing.T) {
 		"repeated by aliases":  {"{openapi: 3.0.0, servers: &s [" + list("{url: /%d}") + "], paths: {" + list("/p%d: {servers: *s}") + "}}", 0},
 		"the same path":        {"{openapi: 3.0.0, servers: &s [" + list("{url: http://h%d/v1}") + "], paths: {" + list("/p%d: {servers: *s}") + "}}", many},
 		"and one is different": {"{openapi: 3.0.0, servers: &s [{url: /v2}, " + list("{url: http://h%d/v1}") + "], paths: {" + list("/p%d: {servers: *s}") + "}}", 2 * many},
+		"below one path":       {`{"openapi": "3.0.0", "servers": [` + strings.Join(servers, ", ") + `], "paths": {"/p": {}}}`, 0},
 		"too long":             {"{openapi: 3.0.0, servers: &s [{url: /v1}, " + list(long) + "], paths: {/a: {servers: *s}}}", 1},
 	} {
 		var before, after runtime.MemStats
@@ -248,7 +250,7 @@ func TestServersTimesPaths(t *testing.T) {
 		d, err := Parse([]byte(c.text))
 		runtime.ReadMemStats(&after)
 		switch {
-		case c.want == 0 && (err == nil || !strings.Contains(err.Error(), "at most 20000")):
+		case c.want == 0 && (err == nil || !strings.Contains(err.Error(), "has over 20000 paths, at most 20000")):
 			t.Errorf("%s: %v", name, err)
 		case c.want > 0 && (err != nil || len(d.Templates) != c.want):
 			t.Errorf("%s: %v, want %d templates", name, err, c.want)
@@ -279,6 +281,10 @@ func TestNestingIsBounded(t *testing.T) {
 		if got := after.TotalAlloc - before.TotalAlloc; got > 64<<20 {
 			t.Errorf("%s: %d bytes allocated for %d", name, got, len(text))
 		}
+	}
+	deep := head + "- url: " + strings.Repeat("[", 5000) + "\n" + strings.Repeat("info: x\n", maxWholeBytes/8)
+	if _, err := Parse([]byte(deep)); err == nil || !strings.Contains(err.Error(), "servers: nested too deeply") {
+		t.Errorf("deep in a large file: %v", err)
 	}
 	large := head + strings.Repeat("- url: /v1\n", maxWholeBytes/8)
 	if _, err := Parse([]byte(large)); !errors.Is(err, ErrStyle) {

@@ -3,6 +3,8 @@ package openapi
 import (
 	"bytes"
 	"errors"
+
+	"github.com/spanwire/spanwire/internal/yamlbound"
 )
 
 // A parsed YAML file takes some seventy times its size in memory, far more than a sidecar may have; and of a description one line in a
@@ -43,8 +45,8 @@ const (
 	partPaths
 )
 
-// cutDown reads a file in block style; ok is false when it is in another, or not YAML.
-func cutDown(data []byte) (doc *document, ok bool) {
+// cutDown reads a file in block style; doc is nil when it is in another, or not YAML, and err says why where that is known.
+func cutDown(data []byte) (doc *document, err error) {
 	var o outline
 	for len(data) > 0 {
 		line := data
@@ -65,39 +67,49 @@ func cutDown(data []byte) (doc *document, ok bool) {
 			break
 		}
 		if !o.take(line, text, len(line)-len(text)) {
-			return nil, false
+			return nil, nil
 		}
 	}
 	if len(o.paths) == 0 {
-		return nil, false
+		return nil, nil
 	}
 	return o.document()
 }
 
 // document parses what is to be parsed.
-func (o *outline) document() (doc *document, ok bool) {
-	if len(o.head) > maxWholeBytes || bytes.IndexByte(o.head, '*') >= 0 { // an alias, whose anchor may have been left out
-		return nil, false
-	}
-	doc, err := parseYAML(o.head)
-	if err != nil {
-		return nil, false
+func (o *outline) document() (doc *document, err error) {
+	doc, err = parsePart(o.head)
+	if doc == nil {
+		return nil, err
 	}
 	for _, p := range o.paths {
 		item := pathItem{template: p.template}
-		if len(p.servers) > maxWholeBytes {
-			return nil, false
-		}
 		if len(p.servers) > 0 {
-			below, err := parseYAML(p.servers)
-			if err != nil || bytes.IndexByte(p.servers, '*') >= 0 {
-				return nil, false
+			below, err := parsePart(p.servers)
+			if below == nil {
+				return nil, err
 			}
 			item.servers = below.servers
 		}
 		doc.paths = append(doc.paths, item)
 	}
-	return doc, true
+	return doc, nil
+}
+
+// parsePart parses lines that were kept; doc is nil when that cannot be done, and err says why where it costs too much.
+func parsePart(part []byte) (doc *document, err error) {
+	if len(part) > maxWholeBytes || bytes.IndexByte(part, '*') >= 0 { // an alias, whose anchor may have been left out
+		return nil, nil
+	}
+	doc, err = parseYAML(part)
+	var costly *yamlbound.Error
+	if errors.As(err, &costly) {
+		return nil, errors.New("servers: " + costly.Message) // its place is not that in the file
+	}
+	if err != nil {
+		return nil, nil
+	}
+	return doc, nil
 }
 
 var (

@@ -112,6 +112,8 @@ func TestErrorLines(t *testing.T) {
 			`--admin "127.0.0.1:14957": want another port than --listen ":14957"`},
 		{"one IPv6 address in two texts", []string{"--listen", "[0:0::1]:5", "--inbound", "[::1]:05=app:1"}, nil, "",
 			`--inbound "[::1]:5": want another port than --listen "[::1]:5"`},
+		{"one IPv4 address in two texts", []string{"--listen", "[::ffff:127.0.0.1]:5", "--admin", "127.0.0.1:5"}, nil, "",
+			`--admin "127.0.0.1:5": want another port than --listen "127.0.0.1:5"`},
 		{"no listener", []string{"--listen", "off"}, nil, "",
 			`--listen "off": want an address, or an --inbound or --outbound listener`},
 		{"source without value", []string{"--x-source-header", "X-S"}, nil, "",

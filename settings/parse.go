@@ -135,7 +135,7 @@ func parseListen(s string) (string, error) {
 		if err != nil {
 			return "", errNot
 		}
-		host = ip.String()
+		host = ip.Unmap().String() // as the relay binds it
 	}
 	return net.JoinHostPort(host, strconv.Itoa(int(n))), nil
 }

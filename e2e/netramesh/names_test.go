@@ -6,11 +6,11 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	program "github.com/spanwire/spanwire/internal/sidecar"
-	"syscall"
 )
 
 // The tests of this file are the rows of the table "Names that keep working" in docs/netramesh.md, in its order. Those of routing,
@@ -75,6 +75,8 @@ func TestRowLoggerLevel(t *testing.T) {
 				return
 			}
 			_ = cmd.Process.Signal(syscall.SIGTERM)
+			timer := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
+			defer timer.Stop()
 			if err := cmd.Wait(); err != nil || begun() { // the log is all there
 				t.Errorf("%v, the log at level %s:\n%s", err, value, log.String())
 			}

@@ -10,11 +10,13 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	program "github.com/spanwire/spanwire/internal/sidecar"
-	"syscall"
 )
 
 // patience bounds every wait in these tests; nothing takes nearly as long.
@@ -129,6 +131,10 @@ func (s *sidecar) knock(addr, text string) *conn {
 	s.t.Helper()
 	s.Signal(syscall.SIGSTOP)
 	defer s.Signal(syscall.SIGCONT)
+	// Told when all its threads have stopped (man 2 waitid).
+	if err := unix.Waitid(unix.P_PID, s.Cmd.Process.Pid, nil, unix.WSTOPPED|unix.WNOWAIT, nil); err != nil {
+		s.t.Fatal(err)
+	}
 	c := dial(s.t, addr)
 	c.send(text)
 	return c

@@ -30,8 +30,11 @@ func Free(host string) (string, error) {
 	for range tries {
 		number := first + rand.IntN(after-first)
 		address := net.JoinHostPort(host, strconv.Itoa(number))
-		if err = unused(address); err == nil && take(number) {
-			return address, nil
+		if err = unused(address); err == nil {
+			if take(number) {
+				return address, nil
+			}
+			err = fmt.Errorf("%s was given already", address)
 		}
 	}
 	return "", fmt.Errorf("free port: none found in %d tries: %w", tries, err)

@@ -8,7 +8,7 @@ import (
 
 func TestFree(t *testing.T) {
 	seen := map[string]bool{}
-	for _, host := range []string{"127.0.0.1", "", "::1"} {
+	for _, host := range []string{"127.0.0.1", ""} {
 		for range 300 {
 			address, err := Free(host)
 			if err != nil {

@@ -19,6 +19,9 @@ type measure struct {
 	below bool
 	// open says that what stands in line is a key already, the top level, since "? " stands before it.
 	open bool
+	// properties counts the tags and anchors that follow each other: the parser nests each in the one before.
+	properties int
+	last       token.Type
 }
 
 // level is a collection, or a key that has its value below it.
@@ -28,6 +31,7 @@ type level struct {
 	bytes  int  // of the path
 	index  int  // of a flow collection: the bytes without a key
 	key    bool // of a flow collection: the current entry has its key
+	nth    int  // of a key: which it is of its mapping, from 1
 }
 
 type kind uint8
@@ -68,8 +72,17 @@ func (m *measure) take(t *token.Token) *Error {
 	}
 	m.remember(t)
 	switch {
-	case len(m.levels) > MaxDepth:
+	case t.Type == token.TagType || t.Type == token.AnchorType:
+		m.properties++
+	case m.last != token.AnchorType: // whose name is a token of its own
+		m.properties = 0
+	}
+	m.last = t.Type
+	switch {
+	case len(m.levels) > MaxDepth, m.properties > MaxDepth:
 		return tooDeep(t.Position.Line, t.Position.Column)
+	case m.keys() > MaxKeys:
+		return &Error{t.Position.Line, t.Position.Column, fmt.Sprintf("too many keys in one mapping: more than the %d that are allowed", MaxKeys)}
 	case m.total > m.most:
 		return &Error{t.Position.Line, t.Position.Column, fmt.Sprintf("nested too deeply, or below keys too long, for so many values: "+
 			"their paths take more than the %d bytes that are allowed", m.most)}
@@ -139,10 +152,30 @@ func (m *measure) key(l level) {
 		m.total += m.path
 		return
 	}
+	l.nth = 1
 	if !m.below {
+		l.nth += m.before(l.column)
 		m.popBlock(l.column)
 	}
 	m.push(l)
+}
+
+// before returns how many keys of the mapping in this column came before, of the mapping that stands open there.
+func (m *measure) before(column int) (nth int) {
+	for i := len(m.levels) - 1; i >= 0 && m.levels[i].kind != kindFlow && m.levels[i].column >= column; i-- {
+		if l := m.levels[i]; l.kind == kindKey && l.column == column {
+			nth = l.nth
+		}
+	}
+	return nth
+}
+
+// keys returns how many keys the mapping of the current key has so far.
+func (m *measure) keys() int {
+	if last := len(m.levels) - 1; last >= 0 {
+		return m.levels[last].nth
+	}
+	return 0
 }
 
 // remember keeps what a later colon needs to know of a token.

@@ -17,6 +17,9 @@ import (
 // MaxDepth bounds nesting: the parser recurses, too, and a Go stack that overflows ends the process.
 const MaxDepth = 1000
 
+// MaxKeys bounds the keys of a mapping in block style: the parser recurses for each, and copies those before it.
+const MaxKeys = 20_000
+
 // What the paths of a text may take together. Descriptions and manifests take some 10 bytes of paths for each of their own.
 const (
 	freePathBytes   = 8 << 20

@@ -47,6 +47,9 @@ func TestTooDeep(t *testing.T) {
 		"maps after tagged anchors":  lines(deep, func(i int) string { return fmt.Sprintf("k%d: !t &a", i) }),
 		"a second document":          "a: b\n---\n" + strings.Repeat("- ", deep),
 		"question marks and mapping": strings.Repeat("? ", 100000),
+		"tags":                       strings.Repeat("!\n", deep),
+		"tags of a value":            "a: " + strings.Repeat("!t\n  ", deep) + "b",
+		"tags and anchors":           strings.Repeat("!t &a\n", deep),
 	} {
 		used, err := allocated(text)
 		var e *Error
@@ -59,6 +62,29 @@ func TestTooDeep(t *testing.T) {
 		if _, err := Tokenize(text); !errors.As(err, &e) {
 			t.Errorf("%s: tokens: %v", name, err)
 		}
+	}
+}
+
+// The parser takes each key of a block mapping one call deeper than the one before.
+func TestTooManyKeys(t *testing.T) {
+	key := func(i int) string { return fmt.Sprintf("k%d: 1", i) }
+	below := func(i int) string { return "  " + key(i) }
+	for name, c := range map[string]struct{ head, first, one string }{
+		"at the top":          {"", lines(MaxKeys, key), "k: 1"},
+		"below a key":         {"a:\n", lines(MaxKeys, below), "  k: 1"},
+		"in a list":           {"- a: b\n", lines(MaxKeys-1, below), "  k: 1"},
+		"with values between": {"", lines(MaxKeys, func(i int) string { return fmt.Sprintf("k%d:\n  a: [b, {c: d}]\n  e:\n  - f", i) }), "k: 1"},
+	} {
+		if _, err := Tokenize(c.head + c.first); err != nil {
+			t.Errorf("%s: %.200v", name, err)
+		}
+		var e *Error
+		if _, err := Tokenize(c.head + c.first + c.one + "\n"); !errors.As(err, &e) || e.Line < MaxKeys || !strings.Contains(e.Message, "too many keys") {
+			t.Errorf("%s, one more: %.200v", name, err)
+		}
+	}
+	if _, err := Tokenize(lines(MaxKeys, key) + "---\n" + lines(MaxKeys, key)); err != nil {
+		t.Errorf("in two documents: %.200v", err)
 	}
 }
 
@@ -143,14 +169,14 @@ func allocated(text string) (uint64, error) {
 	return after.TotalAlloc - before.TotalAlloc, err
 }
 
-// paths adds up the paths that the parser has made: one for each key and each item.
+// paths adds up the paths that the parser has made: for each key, each value of one, and each item.
 type paths struct{ total int }
 
 // Visit implements ast.Visitor.
 func (p *paths) Visit(n ast.Node) ast.Visitor {
 	switch x := n.(type) {
 	case *ast.MappingValueNode:
-		p.total += len(x.Key.GetPath()) - len("$")
+		p.total += max(len(x.Key.GetPath())-len("$"), 0) + max(len(x.GetPath())-len("$"), 0)
 	case *ast.SequenceNode:
 		for _, entry := range x.Entries {
 			p.total += len(entry.GetPath()) - len("$")
