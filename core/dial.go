@@ -56,6 +56,10 @@ func (s *session) dial() {
 		return
 	}
 	fd, errno := s.w.addr.dialer(familyOf(ap))
+	if errno == unix.EAFNOSUPPORT { // the kernel has no IPv6
+		s.connectFailed(errno)
+		return
+	}
 	if errno != 0 {
 		s.dialLater(errno, RefusedDescriptors)
 		return
@@ -186,6 +190,7 @@ func (s *session) dialLater(cause error, what Refusal) {
 		return
 	}
 	s.lack = what
+	s.next = 0 // all addresses again: one that refused may do so no longer
 	s.retryIn = min(max(2*s.retryIn, backoffFirst), backoffMax)
 	w.stats.Backoffs++
 	w.e.throttles.dial.Log(w.e.cfg.Log, slog.LevelWarn, "out of resources, dialing pauses", "reason", what.String(),
@@ -196,7 +201,7 @@ func (s *session) dialLater(cause error, what Refusal) {
 // connectFailed handles an error of connect(2): the next address, another try, or the end.
 func (s *session) connectFailed(err error) {
 	switch {
-	case errors.Is(err, unix.EADDRNOTAVAIL):
+	case errors.Is(err, unix.EADDRNOTAVAIL) && !absent(s.dest.AddrPort().Addr()):
 		s.dialLater(err, RefusedPorts)
 	case errors.Is(err, unix.ENOBUFS), errors.Is(err, unix.ENOMEM):
 		s.dialLater(err, RefusedDescriptors)
@@ -210,6 +215,20 @@ func (s *session) connectFailed(err error) {
 	default:
 		s.dialFailed(RefusedDial, span.FailureRefused)
 	}
+}
+
+// absent reports whether ip is a loopback address that the host does not have, as where IPv6 is switched off. connect(2) says EADDRNOTAVAIL then, as it
+// does when local ports are lacking; bind(2) says that of the address alone.
+func absent(ip netip.Addr) bool {
+	if !ip.Is6() || !ip.IsLoopback() {
+		return false
+	}
+	fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	defer closeFD(fd)
+	return errors.Is(unix.Bind(fd, &unix.SockaddrInet6{Addr: ip.As16()}), unix.EADDRNOTAVAIL)
 }
 
 // dialFailed turns to telling the failure: as the span of the request if one has come or comes within a moment, else as a

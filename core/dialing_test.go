@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -406,6 +407,24 @@ func TestSelfAsUpstream(t *testing.T) {
 		if err == nil {
 			t.Errorf("%s may lead to %s", c.addr, c.upstream)
 		}
+	}
+}
+
+// A name may have more addresses than a byte counts; each is tried once.
+func TestManyAddressesThatRefuse(t *testing.T) {
+	_, port, _ := net.SplitHostPort(sidecar.Refusing(t))
+	names.set("many.test", "127.0.0.1")
+	e := startEngine(t, Config{Explicit: []Listen{{Addr: "127.0.0.1:0", Upstream: "many.test:" + port}}})
+	one := e.upstreams[0].addresses()
+	if len(one) != 1 {
+		t.Fatal(one)
+	}
+	all := slices.Repeat(one, 600)
+	e.upstreams[0].addrs.Store(&all)
+	wantReset(t, dial(t, e.Listeners()[0].Addr))
+	noSessions(t, e)
+	if st := e.Stats(); st.Refused[RefusedDial] != 1 {
+		t.Errorf("refused: %v", st.Refused)
 	}
 }
 

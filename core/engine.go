@@ -159,6 +159,9 @@ func (e *Engine) Start() error {
 			continue
 		}
 		if err := l.w.loop.AddListener(l.fd, l); err != nil {
+			cancel()
+			e.names.Wait()
+			e.state.Store(stateNew) // no loop runs yet: Close has nothing to wait for
 			return fmt.Errorf("watch listener %s: %w", l.addr, err)
 		}
 	}

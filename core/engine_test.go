@@ -203,6 +203,33 @@ func TestCloseBeforeStart(t *testing.T) {
 }
 
 // Connections that are on their way from one loop to another when the engine closes must not be forgotten with their descriptors.
+// What cannot watch a listener says so, and can be closed.
+func TestCloseAfterAFailedStart(t *testing.T) {
+	e, err := New(Config{Loops: 2, Disabled: true, Explicit: []Listen{{Addr: "127.0.0.1:0", Upstream: "127.0.0.1:1"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = null.Close() }()
+	l := e.listeners[0]
+	fd := l.fd
+	l.fd = int(null.Fd()) // epoll_ctl says EPERM to it
+	if err := e.Start(); !errors.Is(err, unix.EPERM) {
+		t.Fatalf("Start: %v", err)
+	}
+	l.fd = fd
+	closed := make(chan struct{})
+	go func() { e.Close(); close(closed) }()
+	select {
+	case <-closed:
+	case <-time.After(testTimeout):
+		t.Fatal("Close waits for loops that never ran")
+	}
+}
+
 func TestCloseWhileConnectionsArrive(t *testing.T) {
 	before := openDescriptors()
 	for range 15 {

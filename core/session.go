@@ -97,7 +97,7 @@ type session struct {
 	dest span.Endpoint // where it goes
 
 	up        *upstream     // explicit: the upstream's names; nil under redirection
-	next      uint8         // how many addresses of it have been tried
+	next      uint16        // how many addresses of it have been tried; an answer of DNS has fewer than 2^16
 	zone      uint32        // interface of a link-local destination
 	retryIn   time.Duration // the pause before the next try to dial; 0 = nothing was lacking
 	lack      Refusal       // what was

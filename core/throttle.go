@@ -13,13 +13,16 @@ const throttleEvery = 10 * time.Second
 // Throttle logs one kind of event at most every ten seconds and says how many it left out. The zero value is ready; any goroutine may
 // use it.
 type Throttle struct {
-	next    atomic.Int64 // ns since the Unix epoch
+	next    atomic.Int64 // ns since began
 	skipped atomic.Uint64
 }
 
+// began is where the time of all throttles begins: the clock of the wall may be set back.
+var began = time.Now()
+
 // Log logs msg, or counts it as left out.
 func (t *Throttle) Log(l *slog.Logger, level slog.Level, msg string, args ...any) {
-	now := time.Now().UnixNano()
+	now := int64(time.Since(began))
 	next := t.next.Load()
 	if now < next || !t.next.CompareAndSwap(next, now+int64(throttleEvery)) {
 		t.skipped.Add(1)

@@ -96,12 +96,15 @@ type failLog struct {
 	failed atomic.Bool // the last attempt failed: its recovery is worth a line
 }
 
+// began is where the time of the logs begins: the clock of the wall may be set back.
+var began = time.Now()
+
 // failure logs a failure that concerns that many spans. lost: they are dropped, else they will be tried again.
 func (l *failLog) failure(f Fail, err error, spans int, lost bool) {
 	if f != FailPartial {
 		l.failed.Store(true)
 	}
-	now := time.Now().UnixNano()
+	now := int64(time.Since(began))
 	next := l.next[f].Load()
 	if now < next || !l.next[f].CompareAndSwap(next, now+int64(logEvery)) {
 		l.left[f].Add(1)

@@ -157,7 +157,11 @@ func (q *queue) backOff(asked time.Duration) {
 	if !q.closing {
 		d = max(d, asked)
 	}
-	q.until = time.Now().Add(d)
+	until := time.Now().Add(d)
+	if until.Before(q.until) {
+		return // another batch's receiver asked for longer
+	}
+	q.until = until
 	if q.pause == nil {
 		q.pause = time.AfterFunc(d, q.resume)
 	} else {

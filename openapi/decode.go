@@ -31,15 +31,11 @@ func decode(data []byte) (*document, error) {
 	if trimmed := bytes.TrimLeft(data, " \t\r\n"); len(trimmed) > 0 && trimmed[0] == '{' && json.Valid(trimmed) {
 		return decodeJSON(trimmed)
 	}
-	switch doc, err := cutDown(data); {
-	case doc != nil:
-		return doc, nil
-	case len(data) <= maxWholeBytes:
+	doc, err := cutDown(data)
+	if err != nil && len(data) <= maxWholeBytes {
 		return parseYAML(data)
-	case err != nil:
-		return nil, err
 	}
-	return nil, ErrStyle
+	return doc, err
 }
 
 // The shapes of JSON.

@@ -45,7 +45,7 @@ const (
 	partPaths
 )
 
-// cutDown reads a file in block style; doc is nil when it is in another, or not YAML, and err says why where that is known.
+// cutDown reads a file in block style; the error is ErrStyle when it is in another, or not YAML.
 func cutDown(data []byte) (doc *document, err error) {
 	var o outline
 	for len(data) > 0 {
@@ -67,11 +67,11 @@ func cutDown(data []byte) (doc *document, err error) {
 			break
 		}
 		if !o.take(line, text, len(line)-len(text)) {
-			return nil, nil
+			return nil, ErrStyle
 		}
 	}
 	if len(o.paths) == 0 {
-		return nil, nil
+		return nil, ErrStyle
 	}
 	return o.document()
 }
@@ -96,10 +96,10 @@ func (o *outline) document() (doc *document, err error) {
 	return doc, nil
 }
 
-// parsePart parses lines that were kept; doc is nil when that cannot be done, and err says why where it costs too much.
+// parsePart parses lines that were kept; the error is ErrStyle when that cannot be done, unless it would cost too much.
 func parsePart(part []byte) (doc *document, err error) {
 	if len(part) > maxWholeBytes || bytes.IndexByte(part, '*') >= 0 { // an alias, whose anchor may have been left out
-		return nil, nil
+		return nil, ErrStyle
 	}
 	doc, err = parseYAML(part)
 	var costly *yamlbound.Error
@@ -107,7 +107,7 @@ func parsePart(part []byte) (doc *document, err error) {
 		return nil, errors.New("servers: " + costly.Message) // its place is not that in the file
 	}
 	if err != nil {
-		return nil, nil
+		return nil, ErrStyle
 	}
 	return doc, nil
 }

@@ -94,6 +94,18 @@ const (
 // joinTick converts monotonic ns.
 func joinTick(mono int64) uint32 { return uint32(mono >> joinTickShift) }
 
+// joinAhead is by how many ticks, a minute, an entry may have been used after now: each loop has the time of the beginning of its turn, and
+// another may have gone on meanwhile.
+const joinAhead = 1 << 16
+
+// joinAge returns how many ticks ago an entry was used.
+func joinAge(now, used uint32) uint32 {
+	if used-now < joinAhead {
+		return 0
+	}
+	return now - used
+}
+
 // joinView is a shard's memory. It is replaced as a whole when the shard grows.
 type joinView struct {
 	log   []joinEntry // a power of two of them
@@ -258,7 +270,7 @@ func (s *joinShard) advance(now, ttl uint32) uint32 {
 		}
 		e := s.v.at(seq)
 		switch {
-		case e.state == joinFree, e.state == joinEnded && now-e.used > ttl:
+		case e.state == joinFree, e.state == joinEnded && joinAge(now, e.used) > ttl:
 		case len(s.v.log) < s.max:
 			s.resize(2 * len(s.v.log))
 			continue
@@ -391,11 +403,14 @@ func (j *joinTable) lookup(key joinKey, mono int64) (ctx spanContext, how span.J
 		}
 		return live.ctx, span.JoinID, true
 	}
-	if now-e.used > j.ttl {
+	if joinAge(now, e.used) > j.ttl {
 		e.state = joinFree
 		return ctx, span.JoinRoot, false
 	}
-	e.used, e.marks = now, e.marks|joinLate
+	if joinAge(now, e.used) > 0 {
+		e.used = now
+	}
+	e.marks |= joinLate
 	return e.ctx, span.JoinLate, true
 }
 

@@ -110,6 +110,28 @@ func TestInvalidHeaderFallsBackToTheID(t *testing.T) {
 	}
 }
 
+// Each loop has the time of its turn's beginning: a call may be read in a turn that began before the request ended in another loop's. That is no
+// age of 52 days.
+func TestLateCallOfAnEarlierTurn(t *testing.T) {
+	f := newFixture(t, Config{})
+	f.mono = 10 * tick
+	in, _ := f.begin(inbound("r1"))
+	f.mono += 2 * tick
+	f.end(in)
+	for _, earlier := range []int64{tick, 2 * tick, 1} {
+		f.mono -= earlier
+		call, _ := f.begin(outbound("r1"))
+		wantJoin(t, call, span.JoinLate, in)
+		if freed := f.t.s.Sweep(f.mono); freed != 0 {
+			t.Fatalf("the table is swept while an id is remembered: %d bytes", freed)
+		}
+		f.mono += earlier
+	}
+	f.mono += int64(DefaultJoinTTL) - tick // the earlier uses did not make it older than its last one
+	call, _ := f.begin(outbound("r1"))
+	wantJoin(t, call, span.JoinLate, in)
+}
+
 func TestLateCallsUntilExpiry(t *testing.T) {
 	f := newFixture(t, Config{JoinTTL: 5 * time.Second})
 	in, _ := f.begin(inbound("r1"))

@@ -54,7 +54,7 @@ func (s *joinShard) inUse(now, ttl uint32) (live, ended int, next uint32) {
 			switch e := &log[i]; {
 			case e.state == joinLive:
 				live++
-			case e.state == joinEnded && now-e.used <= ttl:
+			case e.state == joinEnded && joinAge(now, e.used) <= ttl:
 				ended++
 			}
 		}

@@ -324,6 +324,29 @@ func TestRedirectedConnections(t *testing.T) {
 	}
 }
 
+// Where IPv6 is switched off its loopback address is as good as refused; waiting for a local port would be in vain.
+func TestWithoutIPv6(t *testing.T) {
+	if !netns.Enter(t, 3*time.Minute, "nft", "nsenter") {
+		return
+	}
+	if err := os.WriteFile("/proc/sys/net/ipv6/conf/all/disable_ipv6", []byte("1"), 0); err != nil {
+		t.Fatal(err)
+	}
+	e := startEngine(t, core.Config{DialTimeout: patience, Explicit: []core.Listen{{Addr: "127.0.0.1:15001", Upstream: "[::1]:9000"}}})
+	c, err := net.Dial("tcp", "127.0.0.1:15001")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	_ = c.SetDeadline(time.Now().Add(patience))
+	if _, err := c.Read(make([]byte, 1)); err == nil || !strings.Contains(err.Error(), "reset") {
+		t.Errorf("%v, want a reset", err)
+	}
+	if st := e.Stats(); st.Refused[core.RefusedDial] != 1 || st.Backoffs != 0 {
+		t.Errorf("refused %v, %d back-offs", st.Refused, st.Backoffs)
+	}
+}
+
 // With four local ports towards an upstream, the fifth session waits until one is free, and is not refused; without the back-off
 // it would be. One that waits for longer than the dial timeout is reset, and counted as out of ports.
 func TestOutOfPorts(t *testing.T) {
