@@ -20,7 +20,7 @@ var ErrNotFound = errors.New("trace not found")
 // startPatience bounds the start of a server: a Java virtual machine on a busy machine may take most of a minute. stopPatience bounds its end.
 const (
 	startPatience = 90 * time.Second
-	stopPatience  = 20 * time.Second
+	stopPatience  = 45 * time.Second
 )
 
 // pollInterval is how often a server is asked for a trace that it does not have yet.

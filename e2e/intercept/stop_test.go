@@ -120,11 +120,11 @@ var orders = []struct {
 	{"at once, the application first", false, 0},
 	{"the sidecar first", true, 400 * time.Millisecond},
 	{"the application first", false, 400 * time.Millisecond},
-	{"the sidecar alone, until it is cut off", true, 6 * time.Second},
+	{"the sidecar alone, until it is cut off", true, 11 * time.Second},
 }
 
 // drainTimeout is shorter than the last of the gaps, and longer than any other stop takes.
-const drainTimeout = 5 * time.Second
+const drainTimeout = 10 * time.Second
 
 // TestStopTogether stops application and sidecar under load, in every order: what the application answered, its caller received; every call
 // that the application made meanwhile, its last one included, came through; every request is in the trace; and the sidecar ends with 0.

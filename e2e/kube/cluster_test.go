@@ -28,7 +28,7 @@ import (
 )
 
 // patience bounds whatever a test waits for; the server is ready in seconds on an idle machine.
-const patience = 90 * time.Second
+const patience = 3 * time.Minute
 
 // cluster is a running API server.
 type cluster struct {

@@ -4,7 +4,7 @@ package transparency
 type difference struct {
 	reason string              // one sentence
 	tests  map[string][]string // by suite: those that pass without the sidecar and do not through it
-	// needs is a file without which the machine cannot show the difference; "" = none.
+	// needs is a file without which, or with 0 in which, the machine cannot show the difference; "" = none.
 	needs string
 	// sometimes: it is a race, which a test may win; the others differ each time.
 	sometimes bool

@@ -86,15 +86,21 @@ func TestJudgeRaces(t *testing.T) {
 
 func TestRetries(t *testing.T) {
 	c := comparison{
-		suite:   "s",
-		direct:  results{"A": end(passed), "B": end(failed), "C": end(passed), "D": end(passed), "T": end(passed)},
-		through: results{"A": end(passed), "B": end(passed), "C": end(failed), "D": end(failed), "T": end(failed)},
+		suite: "s",
+		direct: results{"A": end(passed), "B": end(failed), "C": end(passed), "D": end(passed), "T": end(passed), "U": end(passed), "V": end(passed),
+			"W": end(passed)},
+		through: results{"A": end(passed), "B": end(passed), "C": end(failed), "D": end(failed), "T": end(failed), "U": end(passed), "V": end(passed),
+			"W": end(passed)},
 	}
-	if got := c.suspects([]difference{{tests: map[string][]string{"s": {"T"}}}}); !reflect.DeepEqual(got, []string{"B", "C", "D"}) {
+	list := []difference{{tests: map[string][]string{"s": {"T", "U", "V"}}}, {tests: map[string][]string{"s": {"W"}}, sometimes: true}}
+	if got := c.suspects(list); !reflect.DeepEqual(got, []string{"B", "C", "D", "U", "V"}) {
 		t.Fatalf("suspects %q", got)
 	}
-	c.replace(c.direct, "direct", results{"B": end(passed), "C": end(failed), "D": end(passed)})
-	c.replace(c.through, "through", results{"B": end(passed), "C": end(passed), "D": end(failed)})
+	c.replace(c.direct, "direct", results{"B": end(passed), "C": end(failed), "D": end(passed), "U": end(passed), "V": end(failed)}, nil)
+	c.replace(c.through, "through", results{"B": end(passed), "C": end(passed), "D": end(failed), "U": end(failed), "V": end(passed)}, list)
+	if c.direct["V"].outcome != passed || c.through["U"].outcome != failed || c.through["V"].outcome != passed {
+		t.Errorf("what is to differ: %v, %v", c.direct, c.through)
+	}
 	want := []proof.Retry{{Test: "B", Where: "direct"}, {Test: "C", Where: "through"}}
 	if !reflect.DeepEqual(c.retries, want) {
 		t.Errorf("retries %v, want %v", c.retries, want)

@@ -172,9 +172,9 @@ func (env *loopback) compare(s suite) {
 			break
 		}
 		env.enter(direct)
-		c.replace(c.direct, direct.String(), s.run(again, true))
+		c.replace(c.direct, direct.String(), s.run(again, true), nil)
 		env.enter(through)
-		c.replace(c.through, through.String(), s.run(again, true))
+		c.replace(c.through, through.String(), s.run(again, true), accepted)
 	}
 	env.settle()
 	after := env.account()
