@@ -190,7 +190,6 @@ func (s *session) dialLater(cause error, what Refusal) {
 		return
 	}
 	s.lack = what
-	s.next = 0 // all addresses again: one that refused may do so no longer
 	s.retryIn = min(max(2*s.retryIn, backoffFirst), backoffMax)
 	w.stats.Backoffs++
 	w.e.throttles.dial.Log(w.e.cfg.Log, slog.LevelWarn, "out of resources, dialing pauses", "reason", what.String(),

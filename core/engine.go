@@ -161,7 +161,8 @@ func (e *Engine) Start() error {
 		if err := l.w.loop.AddListener(l.fd, l); err != nil {
 			cancel()
 			e.names.Wait()
-			e.state.Store(stateNew) // no loop runs yet: Close has nothing to wait for
+			e.abandon() // no loop runs yet, for which Close would wait
+			e.state.Store(stateClosed)
 			return fmt.Errorf("watch listener %s: %w", l.addr, err)
 		}
 	}

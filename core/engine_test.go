@@ -202,25 +202,28 @@ func TestCloseBeforeStart(t *testing.T) {
 	}
 }
 
-// Connections that are on their way from one loop to another when the engine closes must not be forgotten with their descriptors.
-// What cannot watch a listener says so, and can be closed.
+// What cannot watch a listener says so, gives its listeners back, and Close returns.
 func TestCloseAfterAFailedStart(t *testing.T) {
+	before := openDescriptors()
 	e, err := New(Config{Loops: 2, Disabled: true, Explicit: []Listen{{Addr: "127.0.0.1:0", Upstream: "127.0.0.1:1"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	null, err := os.Open(os.DevNull)
+	null, err := unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = null.Close() }()
-	l := e.listeners[0]
-	fd := l.fd
-	l.fd = int(null.Fd()) // epoll_ctl says EPERM to it
+	closeFD(e.listeners[0].fd)
+	e.listeners[0].fd = null // epoll_ctl says EPERM to it
 	if err := e.Start(); !errors.Is(err, unix.EPERM) {
 		t.Fatalf("Start: %v", err)
 	}
-	l.fd = fd
+	if now := openDescriptors(); now != before {
+		t.Errorf("%d descriptors left open", now-before)
+	}
+	if err := e.Start(); err == nil {
+		t.Error("started a second time")
+	}
 	closed := make(chan struct{})
 	go func() { e.Close(); close(closed) }()
 	select {
@@ -230,6 +233,7 @@ func TestCloseAfterAFailedStart(t *testing.T) {
 	}
 }
 
+// Connections that are on their way from one loop to another when the engine closes must not be forgotten with their descriptors.
 func TestCloseWhileConnectionsArrive(t *testing.T) {
 	before := openDescriptors()
 	for range 15 {

@@ -19,6 +19,8 @@ const (
 	maxFileBytes     = 32 << 20
 	maxTemplates     = 20000
 	maxTemplateBytes = 512
+	// maxTried bounds the pairs of a server and a path that are looked at, those that are skipped included.
+	maxTried = 1_000_000
 )
 
 // What can be wrong with a description as a whole.
@@ -39,6 +41,8 @@ type Description struct {
 	// Skipped counts the keys under paths that are no usable template; Problem says what is wrong with the first of them.
 	Skipped int
 	Problem error
+
+	tried int // pairs of a server and a path
 }
 
 // ReadFile reads the description in a file. Errors name what is wrong, not the file.
@@ -110,6 +114,9 @@ func (d *Description) add(p pathItem, servers []string) error {
 		servers = []string{""} // §4.8.1: "/"
 	}
 	for _, s := range servers {
+		if d.tried++; d.tried > maxTried {
+			return fmt.Errorf("has servers and paths that make over %d pairs", maxTried)
+		}
 		t := s + p.template
 		if err := checkTemplate(t); err != nil {
 			d.skip(t, err)

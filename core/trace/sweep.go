@@ -65,8 +65,8 @@ func (s *joinShard) inUse(now, ttl uint32) (live, ended int, next uint32) {
 	}
 }
 
-// sweep drops the shard's memory if nothing is remembered. An entry that has expired stays so; one that came while the others were counted
-// shows in next.
+// sweep drops the shard's memory if nothing is remembered. An entry that has expired stays so, but for a loop whose turn began before it did, which
+// may lose one late join; one that came while the others were counted shows in next.
 func (s *joinShard) sweep(now, ttl uint32) (freed int) {
 	live, ended, next := s.inUse(now, ttl)
 	s.mu.Lock()

@@ -11,6 +11,7 @@ import (
 type measure struct {
 	levels []level
 	path   int // bytes of the path to the current place: the sum over levels
+	keys   int // that come before the current place in the mappings around it: the sum over levels
 	total  int // bytes of all paths so far
 	most   int
 	// line holds the tokens since the last indicator or the beginning of the line: what may become a key. below says that a tag stands
@@ -52,7 +53,7 @@ const (
 func (m *measure) take(t *token.Token) *Error {
 	switch t.Type {
 	case token.DocumentHeaderType, token.DocumentEndType:
-		m.levels, m.path = m.levels[:0], 0
+		m.levels, m.path, m.keys = m.levels[:0], 0, 0
 	case token.SequenceStartType:
 		m.push(level{kind: kindFlow, bytes: indexBytes, index: indexBytes})
 	case token.MappingStartType:
@@ -79,10 +80,12 @@ func (m *measure) take(t *token.Token) *Error {
 	}
 	m.last = t.Type
 	switch {
-	case len(m.levels) > MaxDepth, m.properties > MaxDepth:
+	case len(m.levels) > MaxDepth:
 		return tooDeep(t.Position.Line, t.Position.Column)
-	case m.keys() > MaxKeys:
-		return &Error{t.Position.Line, t.Position.Column, fmt.Sprintf("too many keys in one mapping: more than the %d that are allowed", MaxKeys)}
+	case m.properties > maxProperties:
+		return &Error{t.Position.Line, t.Position.Column, fmt.Sprintf("nested too deeply: more than the %d tags and anchors in front of one value that are allowed", maxProperties)}
+	case m.keys > MaxKeys:
+		return &Error{t.Position.Line, t.Position.Column, fmt.Sprintf("too many keys in one mapping and those around it: more than the %d that are allowed", MaxKeys)}
 	case m.total > m.most:
 		return &Error{t.Position.Line, t.Position.Column, fmt.Sprintf("nested too deeply, or below keys too long, for so many values: "+
 			"their paths take more than the %d bytes that are allowed", m.most)}
@@ -94,11 +97,13 @@ func (m *measure) push(l level) {
 	m.levels = append(m.levels, l)
 	m.path += l.bytes
 	m.total += m.path
+	m.keys += l.nth
 }
 
 func (m *measure) pop() {
 	if last := len(m.levels) - 1; last >= 0 {
 		m.path -= m.levels[last].bytes
+		m.keys -= m.levels[last].nth
 		m.levels = m.levels[:last]
 	}
 }
@@ -134,6 +139,9 @@ func (m *measure) sequenceEntry(t *token.Token) {
 // mappingValue takes the colon behind a key.
 func (m *measure) mappingValue(colon *token.Token) {
 	l := level{kind: kindKey, column: colon.Position.Column, bytes: keyBytes}
+	if m.open {
+		l.nth = -1 // "? " has counted the key
+	}
 	for _, t := range m.line {
 		l.column = min(l.column, t.Position.Column)
 		l.bytes += len(t.Value)
@@ -152,7 +160,7 @@ func (m *measure) key(l level) {
 		m.total += m.path
 		return
 	}
-	l.nth = 1
+	l.nth++
 	if !m.below {
 		l.nth += m.before(l.column)
 		m.popBlock(l.column)
@@ -168,14 +176,6 @@ func (m *measure) before(column int) (nth int) {
 		}
 	}
 	return nth
-}
-
-// keys returns how many keys the mapping of the current key has so far.
-func (m *measure) keys() int {
-	if last := len(m.levels) - 1; last >= 0 {
-		return m.levels[last].nth
-	}
-	return 0
 }
 
 // remember keeps what a later colon needs to know of a token.

@@ -17,8 +17,12 @@ import (
 // MaxDepth bounds nesting: the parser recurses, too, and a Go stack that overflows ends the process.
 const MaxDepth = 1000
 
-// MaxKeys bounds the keys of a mapping in block style: the parser recurses for each, and copies those before it.
+// MaxKeys bounds the keys of a mapping in block style, together with those that come before its own place in the mappings around it: the parser
+// recurses for each, and copies those before it.
 const MaxKeys = 20_000
+
+// maxProperties bounds the tags and anchors in front of one value, for which the parser recurses, too. YAML allows one of each.
+const maxProperties = 8
 
 // What the paths of a text may take together. Descriptions and manifests take some 10 bytes of paths for each of their own.
 const (

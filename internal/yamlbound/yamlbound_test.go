@@ -49,6 +49,7 @@ func TestTooDeep(t *testing.T) {
 		"question marks and mapping": strings.Repeat("? ", 100000),
 		"tags":                       strings.Repeat("!\n", deep),
 		"tags of a value":            "a: " + strings.Repeat("!t\n  ", deep) + "b",
+		"tags in brackets":           strings.Repeat("["+strings.Repeat("!\n", deep-2), 10),
 		"tags and anchors":           strings.Repeat("!t &a\n", deep),
 	} {
 		used, err := allocated(text)
@@ -71,9 +72,9 @@ func TestTooManyKeys(t *testing.T) {
 	below := func(i int) string { return "  " + key(i) }
 	for name, c := range map[string]struct{ head, first, one string }{
 		"at the top":          {"", lines(MaxKeys, key), "k: 1"},
-		"below a key":         {"a:\n", lines(MaxKeys, below), "  k: 1"},
+		"below a key":         {"a:\n", lines(MaxKeys-1, below), "  k: 1"},
 		"in a list":           {"- a: b\n", lines(MaxKeys-1, below), "  k: 1"},
-		"with values between": {"", lines(MaxKeys, func(i int) string { return fmt.Sprintf("k%d:\n  a: [b, {c: d}]\n  e:\n  - f", i) }), "k: 1"},
+		"with values between": {"", lines(MaxKeys-2, func(i int) string { return fmt.Sprintf("k%d:\n  a: [b, {c: d}]\n  e:\n  - f", i) }), "k: 1\nl: 1\nm: 1"},
 	} {
 		if _, err := Tokenize(c.head + c.first); err != nil {
 			t.Errorf("%s: %.200v", name, err)
@@ -82,6 +83,19 @@ func TestTooManyKeys(t *testing.T) {
 		if _, err := Tokenize(c.head + c.first + c.one + "\n"); !errors.As(err, &e) || e.Line < MaxKeys || !strings.Contains(e.Message, "too many keys") {
 			t.Errorf("%s, one more: %.200v", name, err)
 		}
+	}
+	// The mappings around count, too: their keys are still open.
+	around := lines(MaxKeys/2, key) + "last:\n" + lines(MaxKeys/2, below)
+	var e *Error
+	if _, err := Tokenize(around); !errors.As(err, &e) || e.Line < MaxKeys || !strings.Contains(e.Message, "too many keys") {
+		t.Errorf("in two mappings: %.200v", err)
+	}
+	explicit := lines(MaxKeys, func(i int) string { return fmt.Sprintf("? k%d\n: 1", i) })
+	if _, err := Tokenize(explicit); err != nil {
+		t.Errorf("with question marks: %.200v", err)
+	}
+	if _, err := Tokenize(explicit + "? k\n: 1\n"); !errors.As(err, &e) {
+		t.Errorf("with question marks, one more: %.200v", err)
 	}
 	if _, err := Tokenize(lines(MaxKeys, key) + "---\n" + lines(MaxKeys, key)); err != nil {
 		t.Errorf("in two documents: %.200v", err)
