@@ -79,14 +79,14 @@ func cutDown(data []byte) (doc *document, err error) {
 // document parses what is to be parsed.
 func (o *outline) document() (doc *document, err error) {
 	doc, err = parsePart(o.head)
-	if doc == nil {
+	if err != nil {
 		return nil, err
 	}
 	for _, p := range o.paths {
 		item := pathItem{template: p.template}
 		if len(p.servers) > 0 {
 			below, err := parsePart(p.servers)
-			if below == nil {
+			if err != nil {
 				return nil, err
 			}
 			item.servers = below.servers

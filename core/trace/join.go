@@ -403,11 +403,12 @@ func (j *joinTable) lookup(key joinKey, mono int64) (ctx spanContext, how span.J
 		}
 		return live.ctx, span.JoinID, true
 	}
-	if joinAge(now, e.used) > j.ttl {
+	age := joinAge(now, e.used)
+	if age > j.ttl {
 		e.state = joinFree
 		return ctx, span.JoinRoot, false
 	}
-	if joinAge(now, e.used) > 0 {
+	if age > 0 {
 		e.used = now
 	}
 	e.marks |= joinLate

@@ -108,11 +108,16 @@ func (m *measure) pop() {
 	}
 }
 
-// popBlock ends the levels in block style that a token in this column ends, up to the flow collection around it.
-func (m *measure) popBlock(column int) {
+// popBlock ends the levels in block style that a token in this column ends, up to the flow collection around it. It returns how many keys the
+// mapping in the column had that ends with them, or goes on.
+func (m *measure) popBlock(column int) (nth int) {
 	for last := len(m.levels) - 1; last >= 0 && m.levels[last].kind != kindFlow && m.levels[last].column >= column; last-- {
+		if l := m.levels[last]; l.kind == kindKey && l.column == column {
+			nth = l.nth
+		}
 		m.pop()
 	}
+	return nth
 }
 
 // entry begins the next entry of a flow collection.
@@ -162,20 +167,9 @@ func (m *measure) key(l level) {
 	}
 	l.nth++
 	if !m.below {
-		l.nth += m.before(l.column)
-		m.popBlock(l.column)
+		l.nth += m.popBlock(l.column)
 	}
 	m.push(l)
-}
-
-// before returns how many keys of the mapping in this column came before, of the mapping that stands open there.
-func (m *measure) before(column int) (nth int) {
-	for i := len(m.levels) - 1; i >= 0 && m.levels[i].kind != kindFlow && m.levels[i].column >= column; i-- {
-		if l := m.levels[i]; l.kind == kindKey && l.column == column {
-			nth = l.nth
-		}
-	}
-	return nth
 }
 
 // remember keeps what a later colon needs to know of a token.

@@ -164,7 +164,7 @@ func TestNotDeep(t *testing.T) {
 		"text":                "a: |\n" + strings.Repeat("  - b: c # d\n", many),
 		"text with brackets":  "a: |\n  " + strings.Repeat("[", MaxDepth-1),
 		"comments":            strings.Repeat("# - - [ ? a: b\n", MaxDepth-1) + "a: b\n",
-		"flow over lines":     "a: {\n" + strings.Repeat("  b: [\n    1, 2\n  ],\n", 1) + "}\n",
+		"flow over lines":     "a: {\n  b: [\n    1, 2\n  ],\n}\n",
 		"one long line":       "[" + strings.Repeat("{a-b: {c: d}}, ", maxIndicators/2) + "]",
 		"pairs in a sequence": "[" + strings.Repeat("a: b, ", many) + "c: d]",
 	} {
