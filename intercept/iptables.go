@@ -203,12 +203,14 @@ func (t *iptables) installed() (*Installed, error) {
 		case err != nil:
 			return nil, err
 		case in == nil && all != nil:
-			all.Problems = append(all.Problems, "IPv6 is not covered: ip6tables has no rules")
+			if HostHasIPv6() {
+				all.alter("IPv6 is not covered: ip6tables has no rules")
+			}
 		case in == nil:
 		case all == nil:
 			all = in
 			if f.v6 {
-				all.Problems = append(all.Problems, "IPv4 is not covered: iptables has no rules")
+				all.alter("IPv4 is not covered: iptables has no rules")
 			}
 		default:
 			all.AliveV6 = in.AliveV6
@@ -221,7 +223,8 @@ func (t *iptables) installed() (*Installed, error) {
 		}
 	}
 	if all != nil && len(t.families) == 1 && HostHasIPv6() {
-		all.Problems = append(all.Problems, "IPv6 is not covered: ip6tables does not work here")
+		all.Problems = append(all.Problems, Finding{"IPv6 is not covered: ip6tables does not work here",
+			"install ip6tables, then run spanwire intercept add with your settings again, or choose --backend nft"})
 	}
 	return all, nil
 }

@@ -15,7 +15,7 @@ import (
 // underLoad: connections that are established when rules are added go on untouched, and new ones are redirected; when they are removed the
 // redirected ones go on, and new ones are direct at once. Nothing fails meanwhile.
 func underLoad(h *host) {
-	h.start()
+	s := h.start()
 	var in, out []string
 	for _, a := range hostAddrs {
 		in = append(in, at(a, "8080")+"/slow")
@@ -83,15 +83,49 @@ func underLoad(h *host) {
 		h.t.Errorf("show: %q", out)
 	}
 
+	before := h.rules()
 	h.must("add")
 	begin()
+	held := len(in) + len(out)
+	h.out.hold(hostAddrs, "8080")
+	h.app.hold(outsideAddrs, "9090")
 	var n int
 	said = h.must("remove", "--now")
-	if _, err := fmt.Sscanf(said, "removed; %d connections are reset", &n); err != nil || n < len(in) {
-		h.t.Errorf("remove --now: %q", said)
+	if _, err := fmt.Sscanf(said, "removed; %d connections are reset", &n); err != nil || n < held || strings.Contains(said, "more are cut off") {
+		h.t.Errorf("remove --now, with %d connections held: %q", held, said)
 	}
-	h.out.do("stop")
-	h.app.do("stop")
+	for _, p := range []*peer{h.out, h.app} {
+		if got := p.do("held"); got != "all reset" {
+			h.t.Errorf("connections that were redirected, after remove --now: %s", got)
+		}
+	}
+	if out := h.must("show"); out != "no rules are installed\n" {
+		h.t.Errorf("show after remove --now: %q", out)
+	}
+	if got := h.rules(); got != before {
+		h.t.Errorf("after remove --now:\n%s\nbefore add:\n%s", got, before)
+	}
+	for _, a := range hostAddrs {
+		h.out.wants(at(a, "8080"), "direct")
+	}
+	for _, a := range outsideAddrs {
+		h.app.wants(at(a, "9090"), "direct")
+	}
+	for _, p := range []*peer{h.out, h.app} {
+		answered, _, failed, line := p.endLoad()
+		if clients := clientsEach * max(len(in), len(out)); answered == 0 || failed > clients {
+			h.t.Errorf("a load of at most %d clients, of each of which one request may be cut off: %s", clients, line)
+		}
+	}
+	h.eventually("the sidecar to have no session", patience, func() bool { return s.Sum("spanwire_sessions") == 0 })
+	h.must("add")
+	h.out.hold(hostAddrs, "8080")
+	if said := h.must("remove", "--now"); said != fmt.Sprintf("removed; %d connections are reset\n", len(hostAddrs)) {
+		h.t.Errorf("remove --now, with %d connections in all: %q", len(hostAddrs), said)
+	}
+	if got := h.out.do("held"); got != "all reset" {
+		h.t.Errorf("connections that were redirected, after remove --now: %s", got)
+	}
 }
 
 // failOpen: with the sidecar killed new connections go directly within three seconds, and are traced again when it is back, both ways and in
