@@ -12,7 +12,7 @@ import (
 // where the kernel has what the rules need, else iptables. After an error nothing has changed.
 func Add(c Config, want Backend) (Backend, error) {
 	p := NewPlan(c)
-	used, err := addBy(p, want)
+	used, err := addBy(p, want, open)
 	if err != nil {
 		return "", err
 	}
@@ -64,7 +64,7 @@ func open(b Backend) (backend, error) {
 }
 
 // addBy installs p by the first back end of those wanted that can.
-func addBy(p *Plan, want Backend) (backend, error) {
+func addBy(p *Plan, want Backend, open func(Backend) (backend, error)) (backend, error) {
 	order := []Backend{want}
 	if want == Auto {
 		order = []Backend{NFT, IPTables}

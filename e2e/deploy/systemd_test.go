@@ -111,7 +111,7 @@ func TestSystemdLinesRun(t *testing.T) {
 			t.Errorf("the rules do not speak of %s:\n%s", want, said)
 		}
 	}
-	if _, end, _ := strings.Cut(said, "== removed\n"); end != "no rules are installed\n== ended\n" {
+	if _, end, _ := strings.Cut(said, "== removed\n"); !strings.HasPrefix(end, "no rules are installed\n") || !strings.HasSuffix(end, "== ended\n") {
 		t.Errorf("the end: %q of\n%s", end, said)
 	}
 }

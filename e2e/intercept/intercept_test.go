@@ -35,6 +35,8 @@ var scenes = []scene{
 	{"a share of the connections", false, shares},
 	{"what check finds", false, checkFinds},
 	{"what check finds of fail open", false, checkFindsHeartbeat},
+	{"a host without IPv6", false, noIPv6},
+	{"what is printed", false, whatIsPrinted},
 }
 
 // TestNFT runs everything on nftables.
