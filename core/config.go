@@ -47,6 +47,8 @@ type Config struct {
 	Explicit []Listen
 	// DialTimeout bounds a connect; 0 = 10 s.
 	DialTimeout time.Duration
+	// BusyPoll is how long a loop goes on looking for the answer to what it has passed on before it sleeps; 0 = not at all.
+	BusyPoll time.Duration
 	// HTTPPorts restricts parsing to these destination ports; empty = every port.
 	HTTPPorts []uint16
 	// Disabled: relay only; nothing is parsed, no span is made.

@@ -51,6 +51,9 @@ func (s *session) pump(d parsers.Direction) {
 		s.received[d] += uint64(n)
 		s.w.stats.Bytes[d] += uint64(n)
 		s.relay(d, buf[:n])
+		if d == parsers.ClientToServer {
+			s.w.loop.ExpectAnswer()
+		}
 		if s.phase == phaseClosed || s.parked() && s.tryMove() {
 			return
 		}

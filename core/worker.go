@@ -81,7 +81,7 @@ type worker struct {
 
 // newWorker makes a worker; run starts it.
 func newWorker(e *Engine) (*worker, error) {
-	l, err := loop.New(e.base)
+	l, err := loop.New(e.base, e.cfg.BusyPoll)
 	if err != nil {
 		return nil, err
 	}
@@ -278,7 +278,7 @@ func (w *worker) forgetSession(s *session) {
 // snapshot returns the worker's counters. Loop goroutine only.
 func (w *worker) snapshot() Stats {
 	st := w.stats
-	st.RingDropped = w.ring.Dropped()
+	st.RingDropped, st.BusyPolls = w.ring.Dropped(), w.loop.BusyPolls()
 	if w.checker != nil {
 		st.Verified = w.checker.Counts
 	}
