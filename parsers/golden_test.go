@@ -23,7 +23,7 @@ var rulebook = map[string]string{
 	// Framing.
 	"order of rules": "K", "HEAD, 304": "K", "1xx except 101": "K", "204": "KO", "TE + CL, request": "O", "TE + CL, response": "O",
 	"TE ending in chunked": "KN", "TE otherwise": "NO", "TE lines": "O", "TE empty members": "O", "name by CGI's naming": "KO",
-	"TE in HTTP/1.0": "O", "several CL": "O", "bad CL": "KO", "chunk size": "KO",
+	"TE in HTTP/1.0": "O", "several CL": "O", "bad CL": "KO", "tab around a framing value": "KN", "chunk size": "KO",
 	"chunk extension": "KO", "chunk line ending bare LF": "O", "missing CRLF after chunk data": "O", "trailers": "KO",
 	"request without CL/TE": "K", "response until EOF": "K", "bytes after the last response": "O",
 	// Dialogue.
