@@ -97,6 +97,10 @@ require('http').createServer((req, res) => {
 	require('fs').writeSync(1, '"' + req.method + ' ' + req.url + '"\n');
 	req.on('data', () => {});
 	req.on('end', () => res.end(req.method + ' ' + req.url + '\n'));
+}).on('connect', (req, socket) => {
+	require('fs').writeSync(1, '"' + req.method + ' ' + req.url + '"\n');
+	socket.on('error', () => {});
+	socket.end('HTTP/1.1 200 OK\r\n\r\n');
 }).listen(+port, host);`
 
 func startNode(t *testing.T) *server {
