@@ -53,12 +53,16 @@ func replayVector(t *testing.T, v *smuggling.Vector) {
 // vectorSteps returns what happens on a connection that carries v.
 func vectorSteps(v *smuggling.Vector) []parsertest.Step {
 	var steps []parsertest.Step
-	for server, data := range v.Turns() {
-		s := parsertest.Step{Dir: parsers.ClientToServer, Data: slices.Clone(data)}
-		if server {
-			s.Dir = parsers.ServerToClient
+	done := 0
+	for _, a := range v.Answers {
+		if a.After > done {
+			steps = append(steps, parsertest.Step{Dir: parsers.ClientToServer, Data: slices.Clone(v.Client[done:a.After])})
 		}
-		steps = append(steps, s)
+		done = a.After
+		steps = append(steps, parsertest.Step{Dir: parsers.ServerToClient, Data: slices.Clone(a.Data)})
+	}
+	if done < len(v.Client) {
+		steps = append(steps, parsertest.Step{Dir: parsers.ClientToServer, Data: slices.Clone(v.Client[done:])})
 	}
 	return steps
 }

@@ -5,7 +5,6 @@ package smuggling
 import (
 	"embed"
 	"fmt"
-	"iter"
 	"path"
 	"regexp"
 	"slices"
@@ -168,22 +167,6 @@ func (v *Vector) expect(value string) (err error) {
 
 // Marked reports whether as many heads are marked as the expectation says.
 func (v *Vector) Marked() bool { return len(v.Inserts) == cap(v.Inserts) }
-
-// Turns yields what is said, in order, and whether it is the server that says it.
-func (v *Vector) Turns() iter.Seq2[bool, []byte] {
-	return func(yield func(bool, []byte) bool) {
-		done := 0
-		for _, a := range v.Answers {
-			if a.After > done && !yield(false, v.Client[done:a.After]) || !yield(true, a.Data) {
-				return
-			}
-			done = a.After
-		}
-		if done < len(v.Client) {
-			yield(false, v.Client[done:])
-		}
-	}
-}
 
 // Splits returns the offsets within the client's bytes at which a cut is most likely to matter: around line ends and colons, around the places of our
 // lines, and where the server speaks.
