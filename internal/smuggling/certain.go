@@ -19,7 +19,7 @@ const (
 // of the bytes.
 type Certain struct {
 	Data  []byte
-	Cuts  []int    // where a server may answer before the client goes on
+	Cuts  []int    // behind heads, and where a server may answer before the client goes on
 	Want  []string // method and target of each request
 	Short bool     // the last body is too long to come
 }
@@ -46,6 +46,7 @@ func (v *Vector) Certain() (c Certain, err error) {
 		head = bytes.TrimLeft(m[0], "\r\n")
 		c.Want = append(c.Want, string(m[1]))
 		at += len(m[0])
+		c.Cuts = append(c.Cuts, at)
 		if at-2 == v.Inserts[edited] {
 			edited++
 		}
@@ -65,22 +66,24 @@ func (v *Vector) Certain() (c Certain, err error) {
 	if edited < len(v.Inserts) {
 		return c, fmt.Errorf("the heads end elsewhere than at byte %d", v.Inserts[edited])
 	}
-	if c.cut(v); closing.Match(head) {
-		return c, nil
+	if !closing.Match(head) {
+		c.Cuts = append(c.Cuts, len(c.Data))
+		c.Data = append(c.Data, behind...)
+		c.Want = append(c.Want, "GET /behind")
 	}
-	c.Cuts = append(c.Cuts, len(c.Data))
-	c.Data = append(c.Data, behind...)
-	c.Want = append(c.Want, "GET /behind")
+	c.cut(v)
 	return c, nil
 }
 
-// cut notes where the server of v answers.
+// cut notes where the server of v answers, and puts the cuts in order.
 func (c *Certain) cut(v *Vector) {
 	for _, a := range v.Answers {
 		if a.After > 0 && a.After < len(c.Data) && bytes.HasPrefix(c.Data, v.Client[:a.After]) {
 			c.Cuts = append(c.Cuts, a.After)
 		}
 	}
+	slices.Sort(c.Cuts)
+	c.Cuts = slices.DeleteFunc(slices.Compact(c.Cuts), func(at int) bool { return at >= len(c.Data) })
 }
 
 // body returns the size of the body that follows head, or -1 if it is not whole.

@@ -26,13 +26,13 @@ func TestWhatIsCertain(t *testing.T) {
 		short, bad         bool
 	}{
 		{name: "a whole body", expect: "edited 1, spans 1", text: "> POST /a HTTP/1.1|> Host: h|> Content-Length: 2|^|>|>+ ok",
-			data: post + "Content-Length: 2\r\n\r\nok" + behind, cuts: []int{50}, want: []string{"POST /a", "GET /behind"}},
+			data: post + "Content-Length: 2\r\n\r\nok" + behind, cuts: []int{48, 50}, want: []string{"POST /a", "GET /behind"}},
 		{name: "chunks and trailers", expect: "edited 1, spans 1", text: "> POST /a HTTP/1.1|> Host: h|> Transfer-Encoding: chunked|^|>|> 2;a=b|> ok|> 0|> X: y|>",
-			data: post + "Transfer-Encoding: chunked\r\n\r\n2;a=b\r\nok\r\n0\r\nX: y\r\n\r\n" + behind, cuts: []int{79}, want: []string{"POST /a", "GET /behind"}},
+			data: post + "Transfer-Encoding: chunked\r\n\r\n2;a=b\r\nok\r\n0\r\nX: y\r\n\r\n" + behind, cuts: []int{57, 79}, want: []string{"POST /a", "GET /behind"}},
 		{name: "a body in doubt", expect: "edited 1, spans 1, opaque chunk", text: "> POST /a HTTP/1.1|> Host: h|> Transfer-Encoding: chunked|^|>|> 0x2|> ok|> 0|>",
-			data: post + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + behind, cuts: []int{62}, want: []string{"POST /a", "GET /behind"}},
+			data: post + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + behind, cuts: []int{57, 62}, want: []string{"POST /a", "GET /behind"}},
 		{name: "a body that does not come", expect: "edited 1, spans 1", text: "> POST /a HTTP/1.1|> Host: h|> Content-Length: 3|^|>|>+ ok",
-			data: post + "Content-Length: 3\r\n\r\nxxx" + behind, cuts: []int{51}, want: []string{"POST /a", "GET /behind"}},
+			data: post + "Content-Length: 3\r\n\r\nxxx" + behind, cuts: []int{48, 51}, want: []string{"POST /a", "GET /behind"}},
 		{name: "a body that cannot come", expect: "edited 1, spans 1", text: "> POST /a HTTP/1.1|> Host: h|> Content-Length: 99999999|^|>|>+ ok",
 			data: post + "Content-Length: 99999999\r\n\r\n", want: []string{"POST /a"}, short: true},
 		{name: "an answer in between", expect: "edited 1, spans 2", text: ">|> GET /a HTTP/1.1|>|< HTTP/1.1 200 OK|<|> GET /b HTTP/1.0|^|>|> GET /c HTTP/1.0|>",
