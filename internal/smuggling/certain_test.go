@@ -1,7 +1,6 @@
 package smuggling
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -28,8 +27,10 @@ func TestWhatIsCertain(t *testing.T) {
 		{name: "a whole body", expect: "edited 1, spans 1", text: "> POST /a HTTP/1.1|> Host: h|> Content-Length: 2|^|>|>+ ok",
 			data: post + "Content-Length: 2\r\n\r\nok" + behind, cuts: []int{48, 50}, want: []string{"POST /a", "GET /behind"}},
 		{name: "chunks and trailers", expect: "edited 1, spans 1", text: "> POST /a HTTP/1.1|> Host: h|> Transfer-Encoding: chunked|^|>|> 2;a=b|> ok|> 0|> X: y|>",
-			data: post + "Transfer-Encoding: chunked\r\n\r\n2;a=b\r\nok\r\n0\r\nX: y\r\n\r\n" + behind, cuts: []int{57, 79}, want: []string{"POST /a", "GET /behind"}},
-		{name: "a body in doubt", expect: "edited 1, spans 1, opaque chunk", text: "> POST /a HTTP/1.1|> Host: h|> Transfer-Encoding: chunked|^|>|> 0x2|> ok|> 0|>",
+			data: post + "Transfer-Encoding: chunked\r\n\r\n2;a=b\r\nok\r\n0\r\nX: y\r\n\r\n" + behind,
+			cuts: []int{57, 79}, want: []string{"POST /a", "GET /behind"}},
+		{name: "a body in doubt", expect: "edited 1, spans 1, opaque chunk",
+			text: "> POST /a HTTP/1.1|> Host: h|> Transfer-Encoding: chunked|^|>|> 0x2|> ok|> 0|>",
 			data: post + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + behind, cuts: []int{57, 62}, want: []string{"POST /a", "GET /behind"}},
 		{name: "a body that does not come", expect: "edited 1, spans 1", text: "> POST /a HTTP/1.1|> Host: h|> Content-Length: 3|^|>|>+ ok",
 			data: post + "Content-Length: 3\r\n\r\nxxx" + behind, cuts: []int{48, 51}, want: []string{"POST /a", "GET /behind"}},
@@ -50,7 +51,7 @@ func TestWhatIsCertain(t *testing.T) {
 		if c.bad && err != nil {
 			continue
 		}
-		if c.bad || err != nil || string(got.Data) != c.data || !slices.Equal(got.Want, c.want) || got.Short != c.short || fmt.Sprint(got.Cuts) != fmt.Sprint(c.cuts) {
+		if c.bad || err != nil || string(got.Data) != c.data || !slices.Equal(got.Want, c.want) || !slices.Equal(got.Cuts, c.cuts) || got.Short != c.short {
 			t.Errorf("%s: %q cut at %v, %q, short %v, %v", c.name, got.Data, got.Cuts, got.Want, got.Short, err)
 		}
 	}
