@@ -20,6 +20,12 @@ of accepted differences below. It gives at most ten reasons in all, each with ev
 differs fails the run as well, but where a race decides, which the list says. A test that fails, in either way, is run again alone up to twice in both ways, to tell chance from difference; those that passed then are listed.
 `
 
+// attacksHead stands before the table of attacks, without the title.
+const attacksHead = `Attacks that wear a proxy out are made on HAProxy's TCP mode and on the sidecar by turns, in the same run, with the same victims. A round
+counts when the attacker reached at least a third of its pace on both, and not twice as much on one as on the other. The ratio is that of the victims'
+p99 here to theirs behind HAProxy, round by round; its median must be at most 3, where p99 is above 1 ms: below that a wakeup more or less makes a ratio.
+`
+
 // Markdown returns the page that tells of r: docs/transparency.md.
 func (r Report) Markdown() string {
 	var b strings.Builder
@@ -32,9 +38,9 @@ func (r Report) Markdown() string {
 	for _, s := range r.Soaks {
 		soaks = append(soaks, Fault(s))
 	}
-	trials(&b, "Hostile input", attacks)
-	trials(&b, "Faults and shortages", faults)
-	trials(&b, "Soak", soaks)
+	trials(&b, "Hostile input", attacksHead, attacks)
+	trials(&b, "Faults and shortages", "", faults)
+	trials(&b, "Soak", "", soaks)
 	return b.String()
 }
 
@@ -123,11 +129,16 @@ func (r Report) chance(b *strings.Builder) {
 	}
 }
 
-func trials(b *strings.Builder, title string, all []Fault) {
+// trials writes a table with its title and what stands before it, "" = nothing.
+func trials(b *strings.Builder, title, head string, all []Fault) {
 	if len(all) == 0 {
 		return
 	}
-	fmt.Fprintf(b, "\n## %s\n\n| | what is done | outcome | verdict |\n|---|---|---|---|\n", title)
+	fmt.Fprintf(b, "\n## %s\n", title)
+	if head != "" {
+		b.WriteString("\n" + head)
+	}
+	b.WriteString("\n| | what is done | outcome | verdict |\n|---|---|---|---|\n")
 	for _, f := range all {
 		var outcome []string
 		for _, o := range f.Outcome {

@@ -104,13 +104,13 @@ var table = []attack{
 		name: "Churn", what: "A connection for each request, 2 000 a second, 16 at a time.",
 		run: churn, fresh: true, holds: holding{sessions: 64, inFlight: 1},
 		perSecond: attackCounts{Connections: 2000, Requests: 2000},
-		counters:  map[string]float64{sessionsSeries: victimSessions + 2000},
+		counters:  map[string]float64{sessionsSeries: victimSessions + 1500},
 	},
 	{
 		name: "Resets", what: "1 500 connections a second that are reset at a random byte of a request or of its answer.",
 		run: resets, fresh: true, holds: holding{sessions: 64, inFlight: 1, streams: 64},
 		perSecond: attackCounts{Connections: 1500, Bytes: 1500 * 1500},
-		counters:  map[string]float64{`spanwire_request_failures_total{kind="client_reset"}`: 300, sessionsSeries: victimSessions + 1500},
+		counters:  map[string]float64{`spanwire_request_failures_total{kind="client_reset"}`: 300, sessionsSeries: victimSessions + 1000},
 	},
 }
 
