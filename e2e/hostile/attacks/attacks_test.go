@@ -257,7 +257,8 @@ func (o *outcome) report(t *testing.T) {
 		proof.Figuref("victims' p99 (median of rounds)", "%s", ms(middle(ours))),
 		proof.Figuref("behind HAProxy TCP", "%s", ms(middle(behind))),
 		proof.Figuref("ratio (median of rounds)", "%.2f", middle(ratios(o.ours, o.behind))),
-		proof.Figuref("the attacker's pace, here, behind HAProxy (least of rounds)", "%.0f %%, %.0f %%", 100*o.leastShare(o.ours), 100*o.leastShare(o.behind)),
+		proof.Figuref("the attacker's pace, here, behind HAProxy (least of rounds)", "%.0f %%, %.0f %%",
+			100*o.leastShare(o.ours), 100*o.leastShare(o.behind)),
 		proof.Figuref("victims' requests lost", "%d", o.lost),
 		proof.Figuref("memory before, at the peak, afterwards", "%s, %s, %s", mib(o.before.rss), mib(o.peak), mib(o.after.rss)),
 		proof.Figuref("bound of memory", "%s", mib(o.bound)),
@@ -265,7 +266,8 @@ func (o *outcome) report(t *testing.T) {
 		proof.Figuref("descriptors before, afterwards", "%d, %d", o.before.descriptors, o.after.descriptors),
 	}}
 	if o.bodies > 0 {
-		result.Outcome = append(result.Outcome, proof.Figuref("bodies of 1 000 000 chunks answered, here, behind HAProxy", "%d, %d", bodies(o.ours), bodies(o.behind)))
+		result.Outcome = append(result.Outcome,
+			proof.Figuref("bodies of 1 000 000 chunks answered, here, behind HAProxy", "%d, %d", bodies(o.ours), bodies(o.behind)))
 	}
 	t.Logf("%+v", result.Outcome)
 	proof.Write(t, result)
