@@ -177,6 +177,61 @@ func TestAllProcesses(t *testing.T) {
 	}
 }
 
+// TestReadOthers: what a child uses is told while it lives and after it has ended and was waited for; what this process uses is not.
+func TestReadOthers(t *testing.T) {
+	const burnt = 200 * time.Millisecond
+	read := func() time.Duration {
+		t.Helper()
+		all, err := ReadOthers()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	begin := read()
+	child := start(t, group(t), "while :; do :; done")
+	var used Usage
+	await(t, "the child's use", func() bool {
+		var err error
+		if used, err = child.Usage(); err != nil {
+			t.Fatal(err)
+		}
+		return used.CPU >= burnt
+	})
+	if got := read() - begin; got < used.CPU-tick {
+		t.Errorf("others have used %v, the child alone %v", got, used.CPU)
+	}
+	if err := child.Signal(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	<-child.Ended()
+	if got := read() - begin; got < used.CPU-tick {
+		t.Errorf("after the child's end others have used %v, the child alone %v", got, used.CPU)
+	}
+	own := func() time.Duration {
+		var u unix.Rusage
+		if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+			t.Fatal(err)
+		}
+		return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	}
+	all, _, err := ReadAll(os.Getpid()) // this one and others
+	if err != nil {
+		t.Fatal(err)
+	}
+	others := read()
+	for first := own(); own()-first < 2*burnt; {
+	}
+	allAfter, _, err := ReadAll(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Other processes of the machine may use what they like meanwhile: it is in both.
+	if missing := (allAfter - all) - (read() - others); missing < burnt {
+		t.Errorf("of %v that this process used, %v are told as that of others", 2*burnt, 2*burnt-missing)
+	}
+}
+
 func TestUsageAgreesWithTheKernelsOwnAccount(t *testing.T) {
 	before, err := readOne(os.Getpid())
 	if err != nil {
