@@ -157,3 +157,33 @@ func TestSumSaysWhatWeakens(t *testing.T) {
 		t.Errorf("notes: %q", got.Notes)
 	}
 }
+
+// TestNoiseCountsWhatIsPrinted: every quantity of the tables, also one whose median is 0.
+func TestNoiseCountsWhatIsPrinted(t *testing.T) {
+	cell := collected{values: map[string][]float64{QUser: {0, 0, 4}, QSystem: {10, 10, 13}, QRate: {1000, 1000, 1000}, QSpansMissed: {0, 0, 9}}}
+	got := cell.sum()
+	noisy, printed := got.Noisy()
+	const want = "noisy: runs spread, of their median: user_us_per_request from 0 to 4, system_us_per_request over 30 %"
+	if noisy != 2 || printed != 3 || len(got.Notes) != 1 || got.Notes[0] != want {
+		t.Errorf("%d of %d are noisy: %q", noisy, printed, got.Notes)
+	}
+}
+
+// TestBothBatchesAndNoProxy: Envoy as Zipkin is there in both sizes of batches where the figures are made, and no proxy where all peers are.
+func TestBothBatchesAndNoProxy(t *testing.T) {
+	for _, s := range Scenarios(DefaultIdle) {
+		if s.Name != ScenarioSmall && s.Name != ScenarioSaturation {
+			continue
+		}
+		for _, name := range peer.Names() {
+			if !slices.Contains(s.Peers, name) {
+				t.Errorf("%s lacks %s", s.Name, name)
+			}
+		}
+		for _, name := range []string{peer.Direct, peer.EnvoyZipkin, peer.EnvoyZipkin128} {
+			if !slices.Contains(s.Peers, name) {
+				t.Errorf("%s lacks %s", s.Name, name)
+			}
+		}
+	}
+}

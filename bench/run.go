@@ -31,6 +31,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	defer r.Close()
+	r.Workers = max(1, o.Workers)
 	if _, err := r.StartUpstream(ctx); err != nil {
 		return nil, err
 	}
