@@ -30,13 +30,14 @@ func TestExitCodes(t *testing.T) {
 		says string
 	}{
 		{args: []string{"--help"}, says: "figures"},
-		{args: []string{"plan"}, says: "cells: 5"},
+		{args: []string{"plan"}, says: "cells: 60, runs of each: 5"},
 		{args: []string{"plan", "--quick"}, says: "cells: 12, runs of each: 3"},
 		{args: []string{"plan", "--only", "mesh", "--peers", "envoy-*", "--runs", "2"}, says: "cells: 1, runs of each: 2"},
 		{args: []string{"plan", "--only", "nothing"}, code: exitUsage, says: "nothing"},
 		{args: []string{"plan", "--runs", "0"}, code: exitUsage, says: "--runs 0 (allowed: 1 or more)"},
 		{args: []string{"plan", "--only", "many", "--idle", "120"}, says: "120 idle connections"},
 		{args: []string{"plan", "--idle", "0"}, code: exitUsage, says: "--idle 0 (allowed: 1 to 25000)"},
+		{args: []string{"plan", "--workers", "0"}, code: exitUsage, says: "--workers 0 (allowed: 1 to "},
 		{args: []string{"plan", "more"}, code: exitUsage, says: `"more"`},
 		{args: []string{"nonsense"}, code: exitUsage, says: "nonsense"},
 		{args: []string{"run", "--no-such-flag"}, code: exitUsage, says: "no-such-flag"},
