@@ -177,36 +177,29 @@ func TestAllProcesses(t *testing.T) {
 	}
 }
 
-// TestReadOthers: what a child uses is told while it lives and after it has ended and was waited for; what this process uses is not.
+// TestReadOthers: what a child uses is told while it lives and after it has ended and was waited for; what this process uses is not. What the rest of
+// the machine uses meanwhile, by another account, is taken off.
 func TestReadOthers(t *testing.T) {
-	const burnt = 200 * time.Millisecond
-	read := func() time.Duration {
+	const burnt, least = 500 * time.Millisecond, 250 * time.Millisecond // the accounts differ by some ticks
+	// Both accounts are read as near to one another as a busy machine lets them in some tries.
+	children := func() (best time.Duration) {
 		t.Helper()
-		all, err := ReadOthers()
-		if err != nil {
-			t.Fatal(err)
+		nearest := time.Hour
+		for range 8 {
+			begin := time.Now()
+			others, err := ReadOthers()
+			if err != nil {
+				t.Fatal(err)
+			}
+			all, tree, err := ReadAll(os.Getpid())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(begin); took < nearest {
+				nearest, best = took, others-(all-tree)
+			}
 		}
-		return all
-	}
-	begin := read()
-	child := start(t, group(t), "while :; do :; done")
-	var used Usage
-	await(t, "the child's use", func() bool {
-		var err error
-		if used, err = child.Usage(); err != nil {
-			t.Fatal(err)
-		}
-		return used.CPU >= burnt
-	})
-	if got := read() - begin; got < used.CPU-tick {
-		t.Errorf("others have used %v, the child alone %v", got, used.CPU)
-	}
-	if err := child.Signal(syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
-	<-child.Ended()
-	if got := read() - begin; got < used.CPU-tick {
-		t.Errorf("after the child's end others have used %v, the child alone %v", got, used.CPU)
+		return best
 	}
 	own := func() time.Duration {
 		var u unix.Rusage
@@ -215,20 +208,30 @@ func TestReadOthers(t *testing.T) {
 		}
 		return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 	}
-	all, _, err := ReadAll(os.Getpid()) // this one and others
-	if err != nil {
+	begin := children()
+	child := start(t, group(t), "while :; do :; done")
+	await(t, "the child's use", func() bool {
+		used, err := child.Usage()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return used.CPU >= burnt
+	})
+	if got := children() - begin; got < least {
+		t.Errorf("a child that lives has used %v or more, %v are told", burnt, got)
+	}
+	if err := child.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	others := read()
-	for first := own(); own()-first < 2*burnt; {
+	<-child.Ended()
+	if got := children() - begin; got < least {
+		t.Errorf("a child that has ended had used %v or more, %v are told", burnt, got)
 	}
-	allAfter, _, err := ReadAll(os.Getpid())
-	if err != nil {
-		t.Fatal(err)
+	begin = children()
+	for first := own(); own()-first < burnt; {
 	}
-	// Other processes of the machine may use what they like meanwhile: it is in both.
-	if missing := (allAfter - all) - (read() - others); missing < burnt {
-		t.Errorf("of %v that this process used, %v are told as that of others", 2*burnt, 2*burnt-missing)
+	if got := children() - begin; got > least {
+		t.Errorf("of %v that this process used, %v are told as that of others", burnt, got)
 	}
 }
 

@@ -132,8 +132,7 @@ func ReadOthers() (time.Duration, error) {
 		}
 		total += time.Duration(fields[statCUser]+fields[statCSystem]) * tick
 		if pid != own {
-			run, _ := threads(pid)
-			total += finer(time.Duration(fields[statUser]+fields[statSystem])*tick, run)
+			total += finer(time.Duration(fields[statUser]+fields[statSystem])*tick, runTime(pid))
 		}
 	}
 	return total, nil
@@ -234,15 +233,34 @@ func threads(pid int) (run time.Duration, wakeups int64) {
 		panic("BUG: bad pattern: " + err.Error())
 	}
 	for _, dir := range dirs {
-		if b, err := os.ReadFile(dir + "/schedstat"); err == nil {
-			first, _, _ := strings.Cut(string(b), " ")
-			if ns, err := strconv.ParseInt(first, 10, 64); err == nil {
-				run += time.Duration(ns)
-			}
-		}
+		run += threadRunTime(dir)
 		wakeups += readStatus(dir+"/status", "voluntary_ctxt_switches")[0]
 	}
 	return run, wakeups
+}
+
+// runTime sums the run time of the threads that live.
+func runTime(pid int) (run time.Duration) {
+	dir := fmt.Sprintf("/proc/%d/task/", pid)
+	entries, _ := os.ReadDir(dir) // none when it has ended meanwhile
+	for _, e := range entries {
+		run += threadRunTime(dir + e.Name())
+	}
+	return run
+}
+
+// threadRunTime reads the run time of the thread whose directory it is; 0 where the kernel does not tell.
+func threadRunTime(dir string) time.Duration {
+	b, err := os.ReadFile(dir + "/schedstat")
+	if err != nil {
+		return 0
+	}
+	first, _, _ := strings.Cut(string(b), " ")
+	ns, err := strconv.ParseInt(first, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(ns)
 }
 
 // readStatus returns the numbers of the named lines of a status file; 0 for what is not there.
