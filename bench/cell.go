@@ -160,7 +160,8 @@ func runPhase(ctx context.Context, r *rig.Rig, phase Phase, t *placed, warm, mea
 	if err != nil {
 		return run, 0, err
 	}
-	held, err := t.read() // memory is that under load, and so is how busy the proxies are
+	held, err := t.usage() // memory is that under load, and so is how busy the proxies are
+	loaded := time.Since(before.at)
 	if err != nil {
 		return run, 0, err
 	}
@@ -181,7 +182,7 @@ func runPhase(ctx context.Context, r *rig.Rig, phase Phase, t *placed, warm, mea
 	run.take(phase, result)
 	run.takeUse(phase, result, before, held, after)
 	if processors := t.processors(r); processors > 0 {
-		run.Values[QBusy] = 100 * float64(held.proxies.CPU-before.proxies.CPU) / float64(held.at.Sub(before.at)) / float64(processors)
+		run.Values[QBusy] = 100 * float64(held.CPU-before.proxies.CPU) / float64(loaded) / float64(processors)
 	}
 	if t.lossy {
 		run.Values[QArrived] = float64(arrived-spans.Spans) / float64(result.Requests.Sent)

@@ -30,8 +30,8 @@ type Figure struct {
 // Reasons for missing a bound that are known beforehand.
 const (
 	whyWakeups = "far from saturation most of what a proxy adds is not work but the wake-ups of a processor at rest, for the request and for its " +
-		"answer, which every proxy has alike; see docs/performance.md, Latency at ordinary rates"
-	whyKernel = "most of the sidecar's CPU is the kernel's, for the system calls that relaying takes; see docs/performance.md, Where the rest goes"
+		"answer, which every proxy has alike; see docs/performance.md"
+	whyKernel = "most of the sidecar's CPU is the kernel's, for the system calls that relaying takes; see docs/performance.md"
 )
 
 // WithinNoise reports whether the bound lies within the value's interval: another run might judge otherwise.

@@ -19,8 +19,8 @@ type reading struct {
 	processes time.Duration
 }
 
-// read reads. The proxies come in between, so that what they use between two readings is part of what the machine uses: at the second of
-// two the order matters less than the proxies' being at rest.
+// read reads. The proxies come last: at the first of two readings what they use from then on is part of what the machine uses, and at the
+// second they are at rest.
 func (t *placed) read() (r reading, err error) {
 	if r.machine, err = proc.ReadTimes(); err != nil {
 		return r, err
@@ -71,7 +71,7 @@ func (p *PhaseRun) take(phase Phase, result *loadtest.Result) {
 }
 
 // takeUse fills in what it took: until the spans had left, memory as it was under load.
-func (p *PhaseRun) takeUse(phase Phase, result *loadtest.Result, before, held, after reading) {
+func (p *PhaseRun) takeUse(phase Phase, result *loadtest.Result, before reading, held proc.Usage, after reading) {
 	n := float64(result.Requests.Sent)
 	v := p.Values
 	v[QMachine] = micros(after.machine.Sub(before.machine).Busy()) / n
@@ -81,7 +81,7 @@ func (p *PhaseRun) takeUse(phase Phase, result *loadtest.Result, before, held, a
 	}
 	used := after.proxies.Sub(before.proxies)
 	v[QCPU], v[QUser], v[QSystem] = micros(used.CPU)/n, micros(used.User)/n, micros(used.System)/n
-	v[QRSS], v[QPeak] = float64(held.proxies.RSS)/1e6, float64(held.proxies.PeakRSS)/1e6
+	v[QRSS], v[QPeak] = float64(held.RSS)/1e6, float64(held.PeakRSS)/1e6
 	if crossed := float64(result.Bytes.Sent+result.Bytes.Received) / (1 << 30); phase.GiB && crossed > 0 {
 		v[QCPUPerGiB] = used.CPU.Seconds() / crossed
 	}

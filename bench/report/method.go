@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/spanwire/spanwire/bench"
+	"github.com/spanwire/spanwire/bench/peer"
 )
 
 // Method returns the paragraphs that say how it was measured.
@@ -39,14 +40,22 @@ func Method(r *bench.Result) []string {
 		"Spans: the collector counts what arrives, as it arrives; traced runs compare it with the requests sent. A run that lost spans is " +
 			"marked, whoever's it is: work that was not done costs nothing. Where the collector fails on purpose, lost spans and spans that " +
 			"were sent again are counted against each other.",
-		"Matched settings: spans in batches of 512 or one second, W3C trace context with OTLP and B3's headers with Zipkin, no access log, no " +
-			"TLS, keep-alive to the upstream. What Envoy needs to write a span as Zipkin's JSON grows with the batch, and 512 is the sidecar's " +
-			"own size, so Envoy's Zipkin tracer is there with batches of 128 as well, and the sidecar is judged by whichever does better. HAProxy and nginx " +
-			"give every request a unique id in a header, since Envoy and the sidecar in its HTTP modes do: the same work for all. " +
-			"All configurations are beside this report.",
+		settingsMethod(r),
 		"Bounds: a quotient has its 95 % interval by bootstrap over the runs, and is judged by its value; where the bound lies within the " +
 			"interval the verdict says that it is within noise, and another run may judge otherwise.",
 	}
+}
+
+// settingsMethod says what was made the same for all.
+func settingsMethod(r *bench.Result) string {
+	text := "Matched settings: spans in batches of 512 or one second, W3C trace context with OTLP and B3's headers with Zipkin, no access log, no " +
+		"TLS, keep-alive to the upstream. "
+	if slices.ContainsFunc(r.Peers, func(p bench.PeerInfo) bool { return p.Name == peer.EnvoyZipkin128 }) {
+		text += "What Envoy needs to write a span as Zipkin's JSON grows with the batch, and 512 is the sidecar's own size, so Envoy's Zipkin tracer " +
+			"is there with batches of 128 as well, and the sidecar is judged by whichever does better. "
+	}
+	return text + "HAProxy and nginx give every request a unique id in a header, since the sidecar and Envoy do where they read HTTP: the same work " +
+		"for all. All configurations are beside this report."
 }
 
 // cpuMethod says where CPU is read.
