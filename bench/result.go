@@ -11,6 +11,7 @@ import (
 	"github.com/spanwire/spanwire/bench/proc"
 	"github.com/spanwire/spanwire/bench/rig"
 	"github.com/spanwire/spanwire/bench/stats"
+	"github.com/spanwire/spanwire/loadtest/sink"
 )
 
 // Schema names the version of results.json. Fields are added under the same version; one that goes or changes its meaning makes a new
@@ -65,6 +66,10 @@ type PhaseInfo struct {
 	Path    string   `json:"path"`
 	Seconds float64  `json:"seconds"`
 	Latency bool     `json:"latency"`
+	// Upstream is the command of the server behind the proxies, without its address; absent from results older than this field.
+	Upstream []string `json:"upstream,omitempty"`
+	// Collector is the mode of the span collector; absent = healthy.
+	Collector sink.Mode `json:"collector,omitempty"`
 }
 
 // PeerInfo describes a peer that was measured.

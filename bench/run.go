@@ -103,10 +103,10 @@ func (r *Result) describe(cells []Cell, o Options) {
 			info := ScenarioInfo{Name: s.Name, Title: s.Title, Why: s.Why, Traversals: s.traversals(), Phases: []PhaseInfo{}}
 			for _, phase := range s.Phases {
 				info.Phases = append(info.Phases, PhaseInfo{Name: phase.Name, Load: phase.Load, Path: phase.Path,
-					Seconds: phase.length(o).Seconds(), Latency: phase.Latency})
+					Seconds: phase.length(o).Seconds(), Latency: phase.Latency, Upstream: s.upstream(phase.Upstream), Collector: phase.Collector})
 			}
 			if s.measure != nil {
-				info.Phases = append(info.Phases, PhaseInfo{Name: PhaseRest, Load: []string{}, Seconds: restWatch.Seconds()})
+				info.Phases = append(info.Phases, PhaseInfo{Name: PhaseRest, Load: []string{}, Seconds: restWatch.Seconds(), Upstream: s.upstream(0)})
 			}
 			r.Scenarios = append(r.Scenarios, info)
 		}

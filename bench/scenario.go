@@ -81,6 +81,14 @@ type Phase struct {
 	Collector sink.Mode
 }
 
+// upstream is the command of the i-th server behind the proxies, for results.
+func (s Scenario) upstream(i int) []string {
+	if len(s.Upstreams) == 0 {
+		return []string{string(peer.Nginx)}
+	}
+	return append([]string{string(peer.Spanload), "serve"}, s.Upstreams[i].Args...)
+}
+
 // length is the measured window of the phase.
 func (p Phase) length(o Options) time.Duration {
 	if o.Short > 0 {
