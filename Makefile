@@ -12,7 +12,8 @@ SPANWIRE_CACHE ?= $(XDG_CACHE_HOME)/spanwire
 MAVEN_CENTRAL ?= https://repo1.maven.org/maven2
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-COMMIT ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+# Ends in -dirty when a file differs from the commit: its figures are not published.
+COMMIT ?= $(shell git describe --always --dirty --abbrev=12 --exclude='*' 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 # How long each fuzz target runs: in `make fuzz`, and in `make check`.

@@ -228,9 +228,9 @@ func countSpans(ctx context.Context, r *rig.Rig, c Cell, last *PhaseRun, before,
 	case c.Scenario.Lossy:
 		last.note("%d of %d spans did not arrive, as may happen here", missing, want)
 	case missing > 0:
-		last.note("LOST SPANS: %d of %d did not arrive, so its cost is understated", missing, want)
+		last.note(markLost+": %d of %d did not arrive, so its cost is understated", missing, want)
 	default:
-		last.note("EXTRA SPANS: %d more than %d arrived", -missing, want)
+		last.note(markExtra+": %d more than %d arrived", -missing, want)
 	}
 	return nil
 }

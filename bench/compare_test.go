@@ -19,11 +19,11 @@ func sample(name string, runs ...float64) *Result {
 	return &Result{
 		Versions: map[string]string{"nginx": "nginx 1.22", "spanload": "as built", "envoy": "envoy 1.40", "spanwire": "spanwire 1"},
 		Schema:   Schema, Machine: proc.Machine{CPU: "test", Cores: 2, Arch: "amd64", Kernel: "6"},
-		Method:    Method{Runs: len(runs), Workers: 1, Pinning: rig.DefaultPinning(2), Client: "spanload"},
+		Method: Method{Runs: len(runs), Workers: 1, Pinning: rig.DefaultPinning(2), Client: "spanload"},
 		Scenarios: []ScenarioInfo{{Name: "small", Traversals: 1, Phases: []PhaseInfo{{Name: Phase1000, Load: []string{"--rate", "1000"}, Seconds: 4,
 			Upstream: []string{"spanload", "serve", "--body-size", "1024"}}}}},
 		Peers: []PeerInfo{{Name: name, Spans: peer.OTLP, Share: 1}},
-		Cells:     []CellResult{{Scenario: "small", Phase: Phase1000, Peer: name, Values: map[string]stats.Summary{QCPU: stats.Summarise(runs)}}},
+		Cells: []CellResult{{Scenario: "small", Phase: Phase1000, Peer: name, Values: map[string]stats.Summary{QCPU: stats.Summarise(runs)}}},
 	}
 }
 
@@ -70,7 +70,9 @@ func TestCompareRefuses(t *testing.T) {
 		{"client", func(r *Result) { r.Method.Client = "wrk" }},
 		{"scenario small", func(r *Result) { r.Scenarios[0].Phases[0].Seconds = 5 }},
 		{"scenario small", func(r *Result) { r.Scenarios[0].Phases[0].Load = []string{"--rate", "2000"} }},
-		{"scenario small", func(r *Result) { r.Scenarios[0].Phases[0].Upstream = []string{"spanload", "serve", "--body-size", "16"} }},
+		{"scenario small", func(r *Result) {
+			r.Scenarios[0].Phases[0].Upstream = []string{"spanload", "serve", "--body-size", "16"}
+		}},
 		{"scenario small", func(r *Result) { r.Scenarios[0].Phases[0].Collector = "dead" }},
 		{"traversals of small", func(r *Result) { r.Scenarios[0].Traversals = 6 }},
 		{"spans of", func(r *Result) { r.Peers[0].Spans = peer.Zipkin }},

@@ -3,7 +3,6 @@ package bench
 import (
 	"fmt"
 	"io"
-	"strings"
 	"time"
 )
 
@@ -61,14 +60,4 @@ func (p *progress) done() {
 		_, _ = fmt.Fprintln(p.w)
 		p.unfinished = false
 	}
-}
-
-// isFailure reports whether a note is about a measurement that is no good rather than one that is noisy.
-func isFailure(note string) bool {
-	for _, mark := range []string{"FAILED", "unexpected answers", "LOST SPANS", "EXTRA SPANS"} {
-		if strings.Contains(note, mark) {
-			return true
-		}
-	}
-	return false
 }

@@ -58,10 +58,10 @@ func (p *PhaseRun) take(phase Phase, result *loadtest.Result) {
 		v[QP50], v[QP90], v[QP99], v[QP999] = us(latency.P50), us(latency.P90), us(latency.P99), us(latency.P999)
 	}
 	if !result.Valid {
-		p.note("%s%s", markInvalid, strings.Join(result.Reasons, "; "))
+		p.note(markInvalid+"%s", strings.Join(result.Reasons, "; "))
 	}
 	if wrong := result.Unexpected(); wrong > 0 {
-		p.note("%d unexpected answers; first: %s", wrong, result.FirstError)
+		p.note("%d "+markUnexpected+"; first: %s", wrong, result.FirstError)
 	}
 	for _, warning := range result.Warnings {
 		if !strings.HasPrefix(warning, "p99 and above") { // percentiles are judged over all runs

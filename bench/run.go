@@ -170,7 +170,7 @@ func empty(c Cell) (phases []*collected) {
 func keep(phases []*collected, runs []PhaseRun, err error, number int) {
 	for _, c := range phases {
 		if err != nil {
-			c.notes = append(c.notes, fmt.Sprintf("run %d FAILED: %v", number, err))
+			c.notes = append(c.notes, fmt.Sprintf("run %d "+markFailed+": %v", number, err))
 		}
 		for _, run := range runs {
 			if err == nil && run.Phase == c.phase {

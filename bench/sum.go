@@ -8,14 +8,6 @@ import (
 	"github.com/spanwire/spanwire/bench/stats"
 )
 
-// Marks of notes, by which the report finds what weakens a cell.
-const (
-	markInvalid   = "invalid: "
-	markSaturated = "saturated: "
-	markNoisy     = "noisy: "
-	markForeign   = "not to be trusted: "
-)
-
 // Printed lists the quantities that the report prints, in the order of its tables.
 var Printed = [...]string{
 	QP50, QP90, QP99, QP999, QSamples, QCPU, QUser, QSystem, QCPUPerGiB, QBusy, QMachine, QProcesses, QForeign, QRate, QRSS, QPeak, QIdleCPU,

@@ -7,8 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/spanwire/spanwire/bench"
 )
 
 func run(t *testing.T, args ...string) (code int, out, diagnostics string) {
@@ -55,27 +53,6 @@ func TestExitCodes(t *testing.T) {
 		code, out, diagnostics := run(t, c.args...)
 		if code != c.code || !strings.Contains(out+diagnostics, c.says) {
 			t.Errorf("spanbench %s: exit %d, want %d and %q:\n%s%s", strings.Join(c.args, " "), code, c.code, c.says, out, diagnostics)
-		}
-	}
-}
-
-// TestOnlyFullReportsArePublished: what is less than `make bench` measures is refused, and says why.
-func TestOnlyFullReportsArePublished(t *testing.T) {
-	full := bench.Result{Scenarios: make([]bench.ScenarioInfo, len(bench.Scenarios(bench.DefaultIdle)))}
-	if why := unfit(&full); why != "" {
-		t.Errorf("a full report is %s", why)
-	}
-	for want, change := range map[string]func(r *bench.Result){
-		"partial":                func(r *bench.Result) { r.Partial = true },
-		"shortened":              func(r *bench.Result) { r.Method.Short = 1 },
-		"of a quick run":         func(r *bench.Result) { r.Method.Quick = true },
-		"without envoy":          func(r *bench.Result) { r.Missing = []string{"envoy"} },
-		"of some scenarios only": func(r *bench.Result) { r.Scenarios = r.Scenarios[1:] },
-	} {
-		r := full
-		change(&r)
-		if why := unfit(&r); why != want {
-			t.Errorf("it is %q, want %q", why, want)
 		}
 	}
 }
