@@ -3,6 +3,7 @@ package bench
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -36,13 +37,28 @@ func TestMatrixKeepsItsBounds(t *testing.T) {
 }
 
 func TestMatrixRefuses(t *testing.T) {
-	for _, o := range []Options{
-		{Runs: 1, Only: []string{"no-such-scenario"}},
-		{Runs: 1, Peers: []string{"no-such-peer"}},
-		{Runs: 1, Only: []string{"mesh"}, Peers: []string{peer.NginxStream}},
+	for _, c := range []struct {
+		o    Options
+		says []string
+	}{
+		{Options{Only: []string{"no-such-scenario"}}, []string{"--only", `"no-such-scenario"`, "saturation"}},
+		{Options{Only: []string{"small", "typo"}}, []string{"--only", `"typo"`, "saturation"}},
+		{Options{Only: []string{"small", "[bad"}}, []string{"--only", `"[bad"`}},
+		{Options{Peers: []string{"no-such-peer"}}, []string{"--peers", `"no-such-peer"`, "envoy-otlp"}},
+		{Options{Peers: []string{"direct", "envoi-*"}}, []string{"--peers", `"envoi-*"`, "envoy-otlp"}},
+		{Options{Only: []string{"mesh"}, Peers: []string{peer.NginxStream}}, []string{"no cell", "mesh", peer.NginxStream}},
+		{Options{Only: []string{"mesh"}, Peers: []string{peer.Direct, peer.NginxStream}}, []string{"--peers", `"nginx-stream"`, "here: direct)"}},
+		{Options{Quick: true, Only: []string{"small", "bodies"}}, []string{"--only", `"bodies"`, "here: small)"}},
 	} {
-		if _, err := Matrix(o); !errors.Is(err, ErrMatrix) {
-			t.Errorf("Matrix(%v, %v) = %v", o.Only, o.Peers, err)
+		_, err := Matrix(c.o)
+		if !errors.Is(err, ErrMatrix) {
+			t.Errorf("Matrix(%v, %v) = %v", c.o.Only, c.o.Peers, err)
+			continue
+		}
+		for _, part := range c.says {
+			if !strings.Contains(err.Error(), part) {
+				t.Errorf("Matrix(%v, %v): %q is not in %v", c.o.Only, c.o.Peers, part, err)
+			}
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spanwire/spanwire/bench/peer"
@@ -131,8 +132,17 @@ type Cell struct {
 
 // Matrix returns the cells of a run, scenario by scenario, in the order in which peers alternate.
 func Matrix(o Options) ([]Cell, error) {
+	all := Scenarios(o.Idle)
+	var scenarios, peers []string
+	for _, s := range all {
+		scenarios = append(scenarios, s.Name)
+	}
+	if err := errors.Join(unmatched("--only", o.Only, scenarios), unmatched("--peers", o.Peers, peer.Names())); err != nil {
+		return nil, err
+	}
+	scenarios = nil // from here on: those with cells
 	var cells []Cell
-	for _, s := range Scenarios(o.Idle) {
+	for _, s := range all {
 		if !matchesAny(o.Only, s.Name) {
 			continue
 		}
@@ -147,6 +157,7 @@ func Matrix(o Options) ([]Cell, error) {
 			}
 			if matchesAny(o.Peers, name) {
 				cells = append(cells, Cell{Scenario: s, Peer: p})
+				scenarios, peers = append(scenarios, s.Name), append(peers, name)
 			}
 		}
 	}
@@ -160,7 +171,18 @@ func Matrix(o Options) ([]Cell, error) {
 	case len(cells) > limit:
 		return nil, fmt.Errorf("%w: %d cells (allowed: %d)", ErrMatrix, len(cells), limit)
 	}
-	return cells, nil
+	return cells, errors.Join(unmatched("--only", o.Only, scenarios), unmatched("--peers", o.Peers, peers))
+}
+
+// unmatched is the error that names the first pattern of a flag that none of the names matches, and the names; nil when there is no such.
+func unmatched(flag string, patterns, names []string) error {
+	for _, pattern := range patterns {
+		if !slices.ContainsFunc(names, func(name string) bool { return matchesAny([]string{pattern}, name) }) {
+			slices.Sort(names)
+			return fmt.Errorf("%w: %s %q matches nothing (allowed here: %s)", ErrMatrix, flag, pattern, strings.Join(slices.Compact(names), ", "))
+		}
+	}
+	return nil
 }
 
 // matchesAny reports whether name matches one of the patterns (path.Match), or there are none.

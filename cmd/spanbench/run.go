@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/spanwire/spanwire/bench"
+	"github.com/spanwire/spanwire/bench/peer"
 	"github.com/spanwire/spanwire/bench/report"
 	"github.com/spanwire/spanwire/bench/rig"
 )
@@ -109,6 +111,9 @@ func runMatrix(c *cli.Context, o bench.Options, diagnostics io.Writer) error {
 		o.Terminal = err == nil
 	}
 	result, err := bench.Run(c.Context, o)
+	if errors.Is(err, bench.ErrMatrix) && !errors.Is(err, peer.ErrMissing) {
+		return fmt.Errorf("%w: %w", errUsage, err)
+	}
 	if err != nil {
 		return err
 	}
