@@ -61,15 +61,6 @@ func runCell(ctx context.Context, r *rig.Rig, c Cell, o Options) ([]PhaseRun, er
 	if c.Scenario.measure != nil {
 		return c.Scenario.measure(ctx, r, c.Peer, o)
 	}
-	upstreams, servers, err := startUpstreams(ctx, r, c.Scenario)
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		for _, p := range servers {
-			r.Group.Stop(p)
-		}
-	}()
 	if err := r.SetSinkMode(ctx, sink.Healthy); err != nil {
 		return nil, err
 	}
@@ -77,15 +68,11 @@ func runCell(ctx context.Context, r *rig.Rig, c Cell, o Options) ([]PhaseRun, er
 	if err != nil {
 		return nil, err
 	}
-	start := c.Scenario.Topology
-	if start == nil {
-		start = startSingle
-	}
-	t, err := start(ctx, r, c.Peer, c.Scenario, upstreams, o)
+	t, stop, err := place(ctx, r, c, o)
 	if err != nil {
 		return nil, err
 	}
-	defer t.stop(r)
+	defer stop()
 	if c.Peer.Share == 1 {
 		t.spans, t.lossy = float64(c.Scenario.traversals()), c.Scenario.Lossy
 	}

@@ -193,11 +193,14 @@ func matchesAny(patterns []string, name string) bool {
 	})
 }
 
+// proofTime estimates the proof before a cell's first run: a start, a few requests, a stop.
+const proofTime = 500 * time.Millisecond
+
 // Estimate returns how long the cells take with the given number of runs.
 func Estimate(cells []Cell, o Options) time.Duration {
 	total := time.Duration(0)
 	for _, c := range cells {
-		total += time.Duration(o.Runs) * c.Scenario.takes(o)
+		total += proofTime + time.Duration(o.Runs)*c.Scenario.takes(o)
 	}
 	return total
 }
