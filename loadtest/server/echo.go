@@ -65,8 +65,11 @@ type Echo struct {
 	started  time.Time
 	booted   chan error
 	served   chan error
-	closing  chan struct{}  // closed by Close: nothing is held back any longer
-	held     sync.WaitGroup // goroutines that hold bytes back
+	closing  chan struct{} // closed by Close: nothing is held back any longer
+
+	mu     sync.Mutex     // guards closed, and held from growing once it is set
+	closed bool           // by Close
+	held   sync.WaitGroup // goroutines that hold bytes back
 
 	sequence, bytes, verified, mismatched, resets atomic.Int64
 }
@@ -179,8 +182,11 @@ func (e *Echo) Stats() EchoStats {
 
 // Close stops the engine and closes its connections; what is held back is dropped.
 func (e *Echo) Close() error {
+	e.mu.Lock()
+	e.closed = true
+	e.mu.Unlock()
 	close(e.closing)
-	e.held.Wait()
+	e.held.Wait() // before the engine ends: they write through it
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	return errors.Join(e.engine.Stop(ctx), <-e.served)

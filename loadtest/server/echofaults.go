@@ -51,7 +51,12 @@ func (e *Echo) hold(c gnet.Conn, state *echoed, p piece) {
 	state.mu.Lock()
 	defer state.mu.Unlock()
 	state.waiting = append(state.waiting, p)
-	if !state.holding {
+	if state.holding {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.closed {
 		state.holding = true
 		e.held.Go(func() { e.release(c, state) })
 	}
