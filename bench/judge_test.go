@@ -110,6 +110,47 @@ func TestLiarsAreNotMeasured(t *testing.T) {
 	}
 }
 
+// TestEveryListenerIsProven: a lie through any of a scenario's listeners is found.
+func TestEveryListenerIsProven(t *testing.T) {
+	r, p, o, _ := faked(t, fake.LyingSecond)
+	s := Scenario{Name: "two", Upstreams: []Upstream{{Args: load("--body-size", "10")}, {Args: load("--body-size", "20")}}}
+	for i := range s.Upstreams {
+		s.Phases = append(s.Phases, Phase{Name: fmt.Sprint(i), Upstream: i, Path: "/"})
+	}
+	if err := proveCell(context.Background(), r, Cell{Scenario: s, Peer: p}, o); !errors.Is(err, rig.ErrWrong) {
+		t.Errorf("it lies through its second listener: %v", err)
+	}
+	s.Upstreams, s.Phases = s.Upstreams[:1], s.Phases[:1]
+	if err := proveCell(context.Background(), r, Cell{Scenario: s, Peer: p}, o); err != nil {
+		t.Errorf("through its first: %v", err)
+	}
+}
+
+// TestResultSaysWhatServersAnswerWith: the arguments of each phase's server, and what the collector does, are in the result.
+func TestResultSaysWhatServersAnswerWith(t *testing.T) {
+	cells, err := Matrix(full())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &Result{}
+	r.describe(cells, full())
+	for _, s := range r.Scenarios {
+		declared := cells[slices.IndexFunc(cells, func(c Cell) bool { return c.Scenario.Name == s.Name })].Scenario
+		for i, phase := range s.Phases {
+			want := []string{"nginx"}
+			if len(declared.Upstreams) > 0 {
+				want = append([]string{"spanload", "serve"}, declared.Upstreams[declared.Phases[i].Upstream].Args...)
+			}
+			if !slices.Equal(phase.Upstream, want) {
+				t.Errorf("%s/%s: upstream %q, want %q", s.Name, phase.Name, phase.Upstream, want)
+			}
+			if declared.measure == nil && phase.Collector != declared.Phases[i].Collector {
+				t.Errorf("%s/%s: collector %q", s.Name, phase.Name, phase.Collector)
+			}
+		}
+	}
+}
+
 // TestCollectorFailsWhenItShould: each phase has the collector that it asks for, the cell begins and ends with a healthy one.
 func TestCollectorFailsWhenItShould(t *testing.T) {
 	r, p, o, log := faked(t, fake.Honest)

@@ -21,6 +21,8 @@ const (
 	Extra Mode = "extra"
 	// Lying answers other bytes, as many as it should.
 	Lying Mode = "lying"
+	// LyingSecond does so through its second listener only.
+	LyingSecond Mode = "lying-second"
 	// Turning answers right at first, and 503 later.
 	Turning Mode = "turning"
 )

@@ -33,9 +33,14 @@ func sidecar(mode Mode, args []string) error {
 	signal.Notify(ended, syscall.SIGTERM)
 	s := &spans{endpoint: value(args, "--otlp-endpoint")}
 	failed := make(chan error, len(args))
+	listeners := 0
 	for i, arg := range args {
 		if arg != "--inbound" {
 			continue
+		}
+		how := mode
+		if listeners++; mode == LyingSecond && listeners == 2 {
+			how = Lying
 		}
 		listen, upstream, ok := strings.Cut(args[i+1], "=")
 		if !ok {
@@ -43,7 +48,7 @@ func sidecar(mode Mode, args []string) error {
 		}
 		proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: upstream})
 		proxy.Transport = &http.Transport{MaxIdleConnsPerHost: 1000}
-		go func() { failed <- http.ListenAndServe(listen, s.handler(mode, proxy)) }()
+		go func() { failed <- http.ListenAndServe(listen, s.handler(how, proxy)) }()
 	}
 	tick := time.NewTicker(20 * time.Millisecond)
 	for {
@@ -86,7 +91,11 @@ func (s *spans) handler(mode Mode, proxy http.Handler) http.Handler {
 type liar struct{ http.ResponseWriter }
 
 func (l liar) Write(b []byte) (int, error) {
-	return l.ResponseWriter.Write(bytes.Map(func(r rune) rune { return r ^ 1 }, b))
+	changed := bytes.Clone(b)
+	for i := range changed {
+		changed[i] ^= 1
+	}
+	return l.ResponseWriter.Write(changed)
 }
 
 // send sends what is pending: an ExportTraceServiceRequest with so many empty spans (fields 1, 2, 2 of their messages). What cannot be sent is
