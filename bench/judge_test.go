@@ -155,7 +155,7 @@ func TestResultSaysWhatServersAnswerWith(t *testing.T) {
 func TestCollectorFailsWhenItShould(t *testing.T) {
 	r, p, o, log := faked(t, fake.Honest)
 	s := Scenario{Name: "failing", Lossy: true}
-	for _, mode := range []sink.Mode{"", sink.Slow, sink.Dead, sink.Healthy} {
+	for _, mode := range []sink.Mode{"", sink.Dead, sink.Slow, sink.Healthy} {
 		s.Phases = append(s.Phases, Phase{Name: string(mode), Path: peer.PathSmall, Load: load("--closed", "--connections", "2"), Collector: mode})
 	}
 	s.Phases = append(s.Phases, Phase{Name: "end", Path: peer.PathSmall, Load: load("--closed", "--connections", "2"), Collector: sink.Dead})
@@ -171,10 +171,10 @@ func TestCollectorFailsWhenItShould(t *testing.T) {
 	for _, line := range strings.Fields(string(b)) {
 		told = append(told, strings.TrimPrefix(line, "/mode?set="))
 	}
-	if got := strings.Join(told, " "); got != "healthy slow dead healthy dead healthy" {
+	if got := strings.Join(told, " "); got != "healthy dead slow healthy dead healthy" {
 		t.Errorf("the collector was told: %s", got)
 	}
-	for _, i := range []int{0, 2} {
+	for _, i := range []int{0, 1} {
 		arrived := runs[i].Values[QArrived]
 		if healthy := i == 0; healthy && arrived < 0.5 || !healthy && arrived > 0.1 {
 			t.Errorf("phase %d: %v of the spans arrived", i, arrived)
