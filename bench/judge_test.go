@@ -12,7 +12,6 @@ import (
 
 	"github.com/spanwire/spanwire/bench/fake"
 	"github.com/spanwire/spanwire/bench/peer"
-	"github.com/spanwire/spanwire/bench/proc"
 	"github.com/spanwire/spanwire/bench/rig"
 	"github.com/spanwire/spanwire/loadtest"
 	"github.com/spanwire/spanwire/loadtest/sink"
@@ -70,7 +69,7 @@ func TestRunsAreJudged(t *testing.T) {
 				t.Errorf("failures: %q, want %q", failures, says)
 			}
 			spans := mode == fake.Lossy || mode == fake.Extra
-			if got := result.LostSpans(); spans != (len(got) == 1) {
+			if _, _, got := result.SpanAccount(); spans != (len(got) == 1) {
 				t.Errorf("cells without exactly one span for each request: %v", got)
 			}
 			if missing, ok := last.Value(QSpansMissed); !ok || spans != (missing > 0) {
@@ -217,7 +216,7 @@ func TestNotesOfAPhase(t *testing.T) {
 	} {
 		c.result.Requests.Sent = 10
 		run := PhaseRun{Values: map[string]float64{}}
-		run.take(Phase{}, &c.result, proc.Usage{}, proc.Times{}, true)
+		run.take(Phase{}, &c.result)
 		if got := strings.Join(run.Notes, "|"); got != c.says || slices.ContainsFunc(run.Notes, isFailure) != c.failure {
 			t.Errorf("notes %q, want %q", got, c.says)
 		}
