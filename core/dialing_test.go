@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spanwire/spanwire/core/span"
+	"github.com/spanwire/spanwire/internal/need"
 	"github.com/spanwire/spanwire/internal/sidecar"
 	"github.com/spanwire/spanwire/parsers"
 )
@@ -321,12 +322,15 @@ func TestLocalhostAsUpstream(t *testing.T) {
 	}
 }
 
-// A name that does not resolve refuses with its own reason, and is asked again after a failure: without keepResolved it would
-// stay so.
+// A name that does not resolve refuses with its own reason, and is looked up again because a dial has failed: the ticker of keepResolved
+// would heal it too, so here it never ticks. However many dials fail, look-ups stand resolveGap apart.
 func TestNameThatFailsAndHeals(t *testing.T) {
+	t.Parallel()
 	up := newBackend(t)
 	_, port, _ := net.SplitHostPort(up.addr)
-	e, addr := inboundTo(t, "late.test:"+port, Config{})
+	name := "late-" + port + ".test" // of this run alone
+	e, addr := startWith(t, Config{Explicit: []Listen{{Addr: "127.0.0.1:0", Upstream: name + ":" + port, Kind: span.Server}}},
+		func(e *Engine) { e.resolveEvery = time.Hour })
 	c := dial(t, addr)
 	mustWrite(t, c, request)
 	wantReset(t, c)
@@ -336,8 +340,12 @@ func TestNameThatFailsAndHeals(t *testing.T) {
 	if st := e.Stats(); st.Refused[RefusedUnresolved] != 1 {
 		t.Fatalf("refused: %v", st.Refused)
 	}
-	names.set("late.test", "127.0.0.1")
-	t.Cleanup(func() { names.forget("late.test") })
+	eventually(t, "another look-up, in vain", func() bool {
+		wantReset(t, dial(t, addr))
+		return len(names.lookUps(name)) > 1
+	})
+	names.set(name, "127.0.0.1")
+	t.Cleanup(func() { names.forget(name) })
 	eventually(t, "the name to heal", func() bool {
 		c := dial(t, addr)
 		defer func() { _ = c.Close() }()
@@ -350,6 +358,35 @@ func TestNameThatFailsAndHeals(t *testing.T) {
 		_ = s.Close()
 		return true
 	})
+	at := names.lookUps(name)
+	for i := 1; i < len(at); i++ {
+		if gap := at[i].Sub(at[i-1]); gap < time.Second {
+			t.Errorf("look-up %d of %d came %v after the one before", i+1, len(at), gap)
+		}
+	}
+}
+
+// A name that has IPv6 addresses only.
+func TestNameOfIPv6(t *testing.T) {
+	l, err := net.Listen("tcp", "[::1]:0")
+	if err != nil {
+		need.Missing(t, "IPv6 at ::1", err.Error())
+	}
+	defer func() { _ = l.Close() }()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	names.set("six.test", "::1")
+	e, addr := inboundTo(t, "six.test:"+port, Config{})
+	c := dial(t, addr)
+	_ = l.(*net.TCPListener).SetDeadline(time.Now().Add(testTimeout))
+	s, err := l.Accept()
+	if err != nil {
+		t.Fatalf("%v; refused: %v", err, e.Stats().Refused)
+	}
+	defer func() { _ = s.Close() }()
+	mustWrite(t, s, "hi")
+	if got := mustRead(t, c, 2); got != "hi" {
+		t.Fatal(got)
+	}
 }
 
 // A name that moves while the old address still answers, as a Service's does: without the ticker of keepResolved it would be called at the
