@@ -59,7 +59,8 @@ type worker struct {
 	addr    address
 
 	again againQueue
-	turn  int // turnBytes; tests shorten it
+	turn  int   // turnBytes; tests shorten it
+	most  int32 // readMax, which no read exceeds; tests shorten it
 
 	sessions  *session // list of the open ones
 	closed    *session // list of closed ones to use again, by nextSession
@@ -85,7 +86,7 @@ func newWorker(e *Engine) (*worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &worker{e: e, loop: l, scratch: make([]byte, readMax), turn: turnBytes, done: make(chan struct{})}
+	w := &worker{e: e, loop: l, scratch: make([]byte, readMax), turn: turnBytes, most: readMax, done: make(chan struct{})}
 	w.again.w, w.drain.w = w, w
 	w.ring = ring.New[span.Record](e.cfg.RingSlots)
 	if e.cfg.Verify != nil {
