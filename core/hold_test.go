@@ -32,7 +32,7 @@ func TestIncompleteHeadIsReleasedWhenIdle(t *testing.T) {
 	}
 	l.reply(response)
 	_ = mustRead(t, l.client, len(response))
-	if s := spans(t, l.e, 1)[0]; s.Status != 200 || string(s.Text(span.Path)) != "/a" {
+	if s := spans(t, l.e, 1)[0]; s.Status != 200 || string(s.Text(span.Path)) != "/a" || uneditedOf(&s) != "slow_head" {
 		t.Errorf("span %+v", s)
 	}
 	if st := l.e.Stats(); st.Unedited[parsers.ReasonSlowHead] != 1 || st.Opaque != [parsers.NumReasons]uint64{} {

@@ -414,6 +414,7 @@ func hostile() []*span.Record {
 	add(func(r *span.Record) { r.Status = 503 })
 	add(func(r *span.Record) { r.Status = 404 })
 	add(func(r *span.Record) { r.SetText(span.Method, []byte("BREW\xff")) })
+	add(func(r *span.Record) { r.AddTag("spanwire.unedited", []byte("duplicate_host")) })
 	for f := range span.NumFailures {
 		add(func(r *span.Record) { r.Failure, r.Status, r.ResponseBytes = f, 0, 0 })
 	}
