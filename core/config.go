@@ -2,7 +2,7 @@
 // bytes both ways, shows them to a parser as they pass, and turns what the parser sees into spans and inserted header
 // lines.
 //
-// The path of a byte, by file: accept.go → origdst.go → dial.go → sniff.go → observe.go → edit.go → relay.go; spans leave through
+// The path of a byte, by file: accept.go → origdst.go → dial.go → observe.go → edit.go → relay.go; spans leave through
 // exchange.go into a ring. One worker (worker.go) is what one loop owns; nothing of it is shared.
 package core
 
