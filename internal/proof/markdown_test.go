@@ -42,7 +42,7 @@ func TestMarkdownTellsAll(t *testing.T) {
 	page := r.Markdown()
 	for _, want := range []string{
 		"| Go net/http | go1.26 | 3 passed, 1 failed | 2 passed, 2 failed, 1 skipped | 9 | 7 | 99 B | 0 |", "- Go net/http: as it is.",
-		"2 tests differ, for 2 reasons.", "(in some runs): TestLate", "| It compares the whole head. | Go net/http: TestDump |", "- Go net/http: TestDNS\n", "- Go net/http: TestSlow, direct\n",
+		"2 tests differ, for 2 reasons.", "(in some runs): TestLate", "| It compares the whole head. | Go net/http: TestDump |", "- Go net/http: TestDNS\n", "- Go net/http: TestSlow, directly; alone 10 times in each way it failed 3 times directly, 1 through\n",
 		"In all: directly 3 passed, 1 failed; through 2 passed, 2 failed, 1 skipped; 9 connections, 7 spans, 99 B verified, 0 bytes altered.",
 		"| Slowloris | Heads that never end. | p99: 3 ms<br>a\\|b: two lines | held |", "| Disk full | No room for the access log. |  | held |",
 		"| 60 minutes | Mixed traffic. |", "## Hostile input\n\nAttacks that wear", "its median must be at most 3, where p99 is above 1 ms",

@@ -32,7 +32,7 @@ const (
 	Broken = "broken"
 )
 
-// Counts are tests by how they ended. A test that was run again counts once, as it ended last.
+// Counts are tests by how they ended. A test that was run again counts once, as failed if it failed each time.
 type Counts struct {
 	Passed  int `json:"passed"`
 	Failed  int `json:"failed"`
@@ -48,11 +48,24 @@ type Difference struct {
 	Sometimes bool `json:"sometimes,omitempty"`
 }
 
-// Retry is a test that failed at first and passed when run again alone: it fails by chance, and where it did.
+// Where a test failed in the first run.
+const (
+	Directly   = "directly"
+	Through    = "through the sidecar"
+	InBothWays = "in both ways"
+)
+
+// Retry is a test that failed in the first run and does not always fail directly, and how often it failed when it was run again alone.
 type Retry struct {
-	Test  string `json:"test"`
-	Where string `json:"where"` // direct or through
+	Test     string `json:"test"`
+	Where    string `json:"where"`    // Directly, Through or InBothWays
+	Rounds   int    `json:"rounds"`   // how often it was run again in each way
+	Directly int    `json:"directly"` // of Rounds: it failed directly
+	Through  int    `json:"through"`  // it failed through the sidecar
 }
+
+// oneOff reports whether the test failed through the sidecar only, and then not again: that was chance, as far as ten more runs can tell.
+func (r Retry) oneOff() bool { return r.Where == Through && r.Directly == 0 && r.Through == 0 }
 
 // Suite is the run of a test suite, or of a client with its server, directly and through the sidecar.
 type Suite struct {

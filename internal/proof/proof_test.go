@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -16,7 +17,7 @@ func held() Report {
 			Name: "Go net/http", Group: "Go", Version: "go1.26", How: "as it is", Direct: Counts{Passed: 3, Failed: 1}, Through: Counts{Passed: 2, Failed: 2, Skipped: 1},
 			FailDirectly: []string{"TestDNS"}, Differences: []Difference{{Tests: []string{"TestDump"}, Reason: "It compares the whole head."},
 				{Tests: []string{"TestLate"}, Reason: "It is a race.", Sometimes: true}},
-			Retries: []Retry{{Test: "TestSlow", Where: "direct"}}, Connections: 9, Spans: 7, Verified: 99, Seconds: 1.5, Verdict: Held,
+			Retries: []Retry{{Test: "TestSlow", Where: Directly, Rounds: 10, Directly: 3, Through: 1}}, Connections: 9, Spans: 7, Verified: 99, Seconds: 1.5, Verdict: Held,
 		}},
 		Attacks: []Attack{{Name: "Slowloris", What: "Heads that never end.", Outcome: []Figure{Figuref("p99", "%d ms", 3)}, Verdict: Held}},
 		Faults:  []Fault{{Name: "Disk full", What: "No room for the access log.", Verdict: Held}},
@@ -91,22 +92,38 @@ func TestWhatIsNoResultIsRefused(t *testing.T) {
 
 func TestProblems(t *testing.T) {
 	for want, change := range map[string]func(r *Report){
-		"Go net/http: 1 bytes were altered":              func(r *Report) { r.Suites[0].Altered = 1 },
-		"Go net/http: no byte was verified":              func(r *Report) { r.Suites[0].Verified = 0 },
-		"Go net/http: no test passed":                    func(r *Report) { r.Suites[0].Through.Passed = 0 },
-		"Go net/http: TestDump differs without a reason": func(r *Report) { r.Suites[0].Differences[0].Reason = "" },
-		`suite Go net/http: verdict "broken"`:            func(r *Report) { r.Suites[0].Verdict = Broken },
-		`attack Slowloris: verdict "broken"`:             func(r *Report) { r.Attacks[0].Verdict = Broken },
-		`fault Disk full: verdict ""`:                    func(r *Report) { r.Faults[0].Verdict = "" },
-		`soak 60 minutes: verdict "broken"`:              func(r *Report) { r.Soaks[0].Verdict = Broken },
-		"attack Slowloris: there twice":                  func(r *Report) { r.Attacks = append(r.Attacks, r.Attacks[0]) },
-		"11 accepted differences, at most 10":            func(r *Report) { r.Suites[0].Differences = make11(r.Suites[0].Differences[0]) },
+		"Go net/http: 1 bytes were altered":                                   func(r *Report) { r.Suites[0].Altered = 1 },
+		"Go net/http: no byte was verified":                                   func(r *Report) { r.Suites[0].Verified = 0 },
+		"Go net/http: no test passed":                                         func(r *Report) { r.Suites[0].Through.Passed = 0 },
+		"Go net/http: TestDump differs without a reason":                      func(r *Report) { r.Suites[0].Differences[0].Reason = "" },
+		`suite Go net/http: verdict "broken"`:                                 func(r *Report) { r.Suites[0].Verdict = Broken },
+		`attack Slowloris: verdict "broken"`:                                  func(r *Report) { r.Attacks[0].Verdict = Broken },
+		`fault Disk full: verdict ""`:                                         func(r *Report) { r.Faults[0].Verdict = "" },
+		`soak 60 minutes: verdict "broken"`:                                   func(r *Report) { r.Soaks[0].Verdict = Broken },
+		"attack Slowloris: there twice":                                       func(r *Report) { r.Attacks = append(r.Attacks, r.Attacks[0]) },
+		"Go net/http: TestSlow fails through the sidecar only, 1 of 10 times": func(r *Report) { r.Suites[0].Retries[0].Directly = 0 },
+		"6 tests failed once, through the sidecar only, at most 5": func(r *Report) {
+			r.Suites[0].Retries = slices.Repeat([]Retry{{Test: "TestOnce", Where: Through, Rounds: 10}}, MaxOneOffs+1)
+		},
+		"11 accepted differences, at most 10": func(r *Report) { r.Suites[0].Differences = make11(r.Suites[0].Differences[0]) },
 	} {
 		r := held()
 		change(&r)
 		if got := r.Problems(); len(got) != 1 || got[0] != want {
 			t.Errorf("problems %q, want %q", got, want)
 		}
+	}
+}
+
+func TestSomeOneOffsAreNoProblem(t *testing.T) {
+	r := held()
+	once := Retry{Test: "TestOnce", Where: Through, Rounds: 10}
+	r.Suites[0].Retries = slices.Repeat([]Retry{once}, MaxOneOffs)
+	for _, other := range []Retry{{Where: Directly, Rounds: 10}, {Where: InBothWays, Rounds: 10}, {Where: Through, Rounds: 10, Directly: 1, Through: 3}} {
+		r.Suites[0].Retries = append(r.Suites[0].Retries, other)
+	}
+	if got := r.Problems(); len(got) > 0 {
+		t.Errorf("problems %q", got)
 	}
 }
 
