@@ -235,6 +235,16 @@ func (f family) installed() (*Installed, error) {
 	if err != nil {
 		return nil, err
 	}
+	in := readRules(present, f.v6)
+	if in != nil && in.Active && in.Config.FailOpen {
+		alive := recentlyAlive(f.v6)
+		in.AliveV4, in.AliveV6 = alive && !f.v6, alive && f.v6
+	}
+	return in, nil
+}
+
+// readRules makes out which of our rules are among the lines of `iptables -S`, by table; nil = none.
+func readRules(present map[string][]string, v6 bool) *Installed {
 	counts, notes, jumps := map[string]int{}, []string(nil), 0
 	for _, line := range slices.Concat(present["nat"], present["filter"]) {
 		fields := strings.Fields(line)
@@ -253,18 +263,14 @@ func (f family) installed() (*Installed, error) {
 		}
 	}
 	if len(counts) == 0 {
-		return nil, nil
+		return nil
 	}
 	in := &Installed{Backend: IPTables, Active: jumps > 0}
-	in.judgeFamily(notes, counts, f.v6)
+	in.judgeFamily(notes, counts, v6)
 	if want := in.plan().jumpCount(); in.Active && jumps != want {
-		in.alter("%s: %d of %d jumps to the chains are there", toolName(f.v6), jumps, want)
+		in.alter("%s: %d of %d jumps to the chains are there", toolName(v6), jumps, want)
 	}
-	if in.Active && in.Config.FailOpen {
-		alive := recentlyAlive(f.v6)
-		in.AliveV4, in.AliveV6 = alive && !f.v6, alive && f.v6
-	}
-	return in, nil
+	return in
 }
 
 // planName is the inverse of iptablesName.
