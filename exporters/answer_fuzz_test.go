@@ -153,7 +153,7 @@ func FuzzRetryAfter(f *testing.F) {
 // the error bears a password.
 func FuzzEndpoint(f *testing.F) {
 	for _, s := range []string{"http://localhost:4318", "https://u:p@h/v1/traces?q#f", "http://[::1]:9411/", "http://[fe80::1%25eth0]:1", "udp://agent", "http://", "h:1", "http://h:",
-		"http://h:0", "http://h:65536", "http://h:080", "ftp://h", "http://u:p@h:x", "http://u:p@h\x7f", "HTTP://H", "http://h/%zz", "http:///x", "//h", "http://h:-1", "http://a b"} {
+		"http://h:0", "http://h:65536", "http://h:080", "ftp://h", "http://u:p@h:x", "http://u:p@h\x7f", "HTTP://H", "http://h/%zz", "http:///x", "//h", "http://h:-1", "http://a b", "http://[::%25\xe8]", "http://]"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, value string) {
