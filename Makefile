@@ -179,6 +179,7 @@ proof-run: build load-build
 	@rm -rf $(RESULTS)
 	@$(GO) -C tools/suites mod download # the tests compile these modules where there is no network
 	SPANWIRE_BIN=$(CURDIR)/build/spanwire SPANWIRE_LOAD=$(CURDIR)/build/spanload SPANWIRE_CACHE=$(SPANWIRE_CACHE) SPANWIRE_RESULTS=$(RESULTS) \
+	SPANWIRE_COMMIT=$$(git describe --always --exclude='*' --abbrev=12 --dirty) \
 	$(TEST) -count=1 -p=1 -parallel=3 -timeout=20m -tags e2e $$($(GO) list -tags e2e ./e2e/... | grep -E '/e2e/($(PROOF))(/|$$)')
 
 .PHONY: proof

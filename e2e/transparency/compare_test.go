@@ -88,7 +88,7 @@ func (c *comparison) judge() (accepted []proof.Difference, problems []string) {
 				problems = append(problems, fmt.Sprintf("the list says that %s differs, which it does not (any more), or not so: take it off", test))
 			}
 		}
-		accepted = append(accepted, proof.Difference{Tests: tests, Reason: d.reason, Sometimes: d.sometimes})
+		accepted = append(accepted, proof.Difference{Tests: tests, Reason: d.reason, Sometimes: d.sometimes, Needs: d.needs})
 	}
 	slices.Sort(problems)
 	return accepted, problems

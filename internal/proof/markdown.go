@@ -1,7 +1,10 @@
 package proof
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -9,7 +12,8 @@ import (
 const pageHead = `# Proof: traffic is never broken
 
 Made by ` + "`make transparency`" + ` from what the tests found (transparency.json); do not edit. Continuous integration runs all of it and
-compares: a suite, attack or fault of this page that is missing there, or a verdict other than *held*, fails the run.
+compares: a suite, attack or fault of this page that is missing there, a verdict other than *held*, another list of accepted differences, or another
+number of tests of the same version, fails the run.
 
 ## Other people's test suites, through the sidecar
 
@@ -29,10 +33,19 @@ counts when the attacker reached at least a third of its pace on both, and not t
 p99 here to theirs behind HAProxy, round by round; its median must be at most 3, where p99 is above 1 ms: below that a wakeup more or less makes a ratio.
 `
 
+// elsewhere stands below the faults: it is for what these tests cannot do to a process from outside.
+const elsewhere = `
+A loop that stands still and a clock that is set are made in the process itself: TestStalledLoop and TestSteppedClock of core/disturbed_test.go, which every
+` + "`go test ./core`" + ` runs.
+`
+
 // Markdown returns the page that tells of r: docs/transparency.md.
 func (r Report) Markdown() string {
 	var b strings.Builder
-	b.WriteString(pageHead)
+	head, rest, _ := strings.Cut(pageHead, "\n## ")
+	b.WriteString(head)
+	r.stamps(&b)
+	b.WriteString("\n## " + rest)
 	r.suites(&b)
 	attacks, faults, soaks := make([]Fault, 0, len(r.Attacks)), r.Faults, make([]Fault, 0, len(r.Soaks))
 	for _, a := range r.Attacks {
@@ -43,8 +56,34 @@ func (r Report) Markdown() string {
 	}
 	trials(&b, "Hostile input", attacksHead, attacks)
 	trials(&b, "Faults and shortages", "", faults)
+	if len(faults) > 0 {
+		b.WriteString(elsewhere)
+	}
 	trials(&b, "Soak", "", soaks)
 	return b.String()
+}
+
+// stamps says when and of which commits the results were found.
+func (r Report) stamps(b *strings.Builder) {
+	counts := map[Stamp]map[Kind]int{}
+	for _, x := range r.all() {
+		kind, _ := x.kind()
+		if counts[x.stamp()] == nil {
+			counts[x.stamp()] = map[Kind]int{}
+		}
+		counts[x.stamp()][kind]++
+	}
+	order := slices.SortedFunc(maps.Keys(counts), func(x, y Stamp) int { return cmp.Or(cmp.Compare(x.Date, y.Date), cmp.Compare(x.Commit, y.Commit)) })
+	b.WriteString("\nFound:\n\n")
+	for _, s := range order {
+		var said []string
+		for _, kind := range []Kind{KindSuite, KindAttack, KindFault, KindSoak} {
+			if n := counts[s][kind]; n > 0 {
+				said = append(said, fmt.Sprintf("%s %d", kind+"s", n))
+			}
+		}
+		fmt.Fprintf(b, "- on %s, of commit %s: %s\n", s.Date, s.Commit, strings.Join(said, ", "))
+	}
 }
 
 func (r Report) suites(b *strings.Builder) {

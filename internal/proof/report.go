@@ -99,25 +99,41 @@ func (r *Report) sort() {
 	slices.SortFunc(r.Soaks, func(a, b Soak) int { return cmp.Compare(a.Name, b.Name) })
 }
 
+// all returns every result.
+func (r Report) all() (all []Result) {
+	for _, x := range r.Suites {
+		all = append(all, x)
+	}
+	for _, x := range r.Attacks {
+		all = append(all, x)
+	}
+	for _, x := range r.Faults {
+		all = append(all, x)
+	}
+	for _, x := range r.Soaks {
+		all = append(all, x)
+	}
+	return all
+}
+
 // names returns kind and name of every result.
 func (r Report) names() (names []string) {
-	note := func(x Result) {
+	for _, x := range r.all() {
 		kind, name := x.kind()
 		names = append(names, string(kind)+" "+name)
 	}
-	for _, x := range r.Suites {
-		note(x)
-	}
-	for _, x := range r.Attacks {
-		note(x)
-	}
-	for _, x := range r.Faults {
-		note(x)
-	}
-	for _, x := range r.Soaks {
-		note(x)
-	}
 	return names
+}
+
+// Unstamped says of which results nobody knows when and of which commit they were found; a page may have none.
+func (r Report) Unstamped() (problems []string) {
+	for _, x := range r.all() {
+		if s := x.stamp(); s.Date == "" || s.Commit == "" {
+			kind, name := x.kind()
+			problems = append(problems, fmt.Sprintf("%s %s: date %q, commit %q; %s says the commit", kind, name, s.Date, s.Commit, CommitVariable))
+		}
+	}
+	return problems
 }
 
 // Problems says in which respects r is no proof: altered bytes, a suite of which nothing was verified, too many differences, one without a
@@ -193,28 +209,6 @@ func (r Report) Missing(want Report) (missing []string) {
 		}
 	}
 	return missing
-}
-
-// NewDifferences says which differences of r known does not have: the page is to tell of each.
-func (r Report) NewDifferences(known Report) (problems []string) {
-	listed := map[string]bool{}
-	for _, s := range known.Suites {
-		for _, d := range s.Differences {
-			for _, test := range d.Tests {
-				listed[s.Name+" "+test] = true
-			}
-		}
-	}
-	for _, s := range r.Suites {
-		for _, d := range s.Differences {
-			for _, test := range d.Tests {
-				if !listed[s.Name+" "+test] {
-					problems = append(problems, fmt.Sprintf("%s: %s differs, which docs do not tell of; run make transparency", s.Name, test))
-				}
-			}
-		}
-	}
-	return problems
 }
 
 // Over returns r and what old has besides.
