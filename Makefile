@@ -190,20 +190,24 @@ proof: proof-run ## other people's test suites through the sidecar, hostile inpu
 transparency: proof-run ## the same, and docs/transparency.md made from it
 	@$(GO) run ./tools/proof write $(RESULTS)
 
-# The end-to-end tests under the race detector: all but the suites, which have time limits of their own, and the attacks, which are compared by
-# time. What it finds is written to files, whichever process it was found in, and whoever that runs as.
+# The end-to-end tests under the race detector: all but the attacks, which are compared by time, and of the suites those whose time limits
+# leave room for it: three minutes. What it finds is written to files, whichever process it was found in, and whoever that runs as.
 RACE_LEFT_OUT := transparency|hostile/attacks
-# Which of them, as an expression; CI has time for some.
+# Which of them, and which suites, as expressions; CI has time for some.
 RACE ?= .
+RACE_SUITES ?= net-http|WebSocket|HTTP-2|gRPC
 
 .PHONY: race
 race: need-gcc need-java build image-root demo-service $(ZIPKIN_JAR) $(JAEGER) $(KUBE)/kubectl ## end-to-end tests and a minute of soak, all built with the race detector (root; needs gcc)
 	CGO_ENABLED=1 $(GO) build -race -trimpath -o build/race/spanwire ./cmd/spanwire
 	$(GO) build -trimpath -o build/soak/soak ./tools/soak
+	@$(GO) -C tools/suites mod download # the tests compile these modules where there is no network
 	@found=$$(mktemp -d); chmod 1777 "$$found"; trap 'rm -rf "$$found"' EXIT; code=0; \
 	export CGO_ENABLED=1 SPANWIRE_RACE=1 SPANWIRE_FAULTS_TIME=$${SPANWIRE_FAULTS_TIME:-20s} GORACE="halt_on_error=1 exitcode=66 log_path=$$found/race"; \
 	SPANWIRE_BIN=$(CURDIR)/build/race/spanwire $(E2E) \
 	$(TEST) -race -count=1 -tags e2e $$($(GO) list -tags e2e ./e2e/... | grep -vE '/e2e/($(RACE_LEFT_OUT))(/|$$)' | grep -E '$(RACE)') || code=1; \
+	SPANWIRE_BIN=$(CURDIR)/build/race/spanwire SPANWIRE_CACHE=$(SPANWIRE_CACHE) $(TEST) -race -count=1 -parallel=3 -timeout=20m -tags e2e \
+		-run '^Test(GoStandardLibrary|GoModules)$$/^($(RACE_SUITES))$$' ./e2e/transparency || code=1; \
 	build/soak/soak -race -rate 100 -bin build/race/spanwire -minutes 1 -out build/race/soak || code=1; \
 	if compgen -G "$$found/*" >/dev/null; then cat "$$found"/*; code=1; fi; \
 	exit $$code
