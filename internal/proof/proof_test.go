@@ -147,9 +147,8 @@ func TestSomeOneOffsAreNoProblem(t *testing.T) {
 	r := held()
 	once := Retry{Test: "TestOnce", Where: Through, Rounds: 10}
 	r.Suites[0].Retries = slices.Repeat([]Retry{once}, MaxOneOffs)
-	for _, other := range []Retry{{Where: Directly, Rounds: 10}, {Where: InBothWays, Rounds: 10}, {Where: Through, Rounds: 10, Directly: 1, Through: 3}} {
-		r.Suites[0].Retries = append(r.Suites[0].Retries, other)
-	}
+	r.Suites[0].Retries = append(r.Suites[0].Retries, Retry{Where: Directly, Rounds: 10}, Retry{Where: InBothWays, Rounds: 10},
+		Retry{Where: Through, Rounds: 10, Directly: 1, Through: 3})
 	if got := r.Problems(); len(got) > 0 {
 		t.Errorf("problems %q", got)
 	}
