@@ -122,8 +122,10 @@ var seconds = regexp.MustCompile(`\A[0-9]+\z`)
 // FuzzRetryAfter: a number of seconds is that number, a date is what net/http reads, up to the bound; all else is nothing.
 func FuzzRetryAfter(f *testing.F) {
 	now := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
-	for _, s := range []string{"", "0", "7", "007", "120", "300", "301", "4294967296", "99999999999999999999", "-1", "+1", "1.5", "1e3", "1_000", "0x10", " 7",
-		"Fri, 27 Nov 2026 12:00:30 GMT", "Friday, 27-Nov-26 12:00:30 GMT", "Fri Nov 27 12:00:30 2026", "Fri, 27 Nov 2026 12:00:30 UTC", "Fri, 27 Nov 1926 12:00:30 GMT",
+	for _, s := range []string{"", "0", "7", "007", "120", "300", "301", "4294967296", "99999999999999999999", "-1", "+1", "1.5", "1e3", "1_000",
+		"0x10", " 7",
+		"Fri, 27 Nov 2026 12:00:30 GMT", "Friday, 27-Nov-26 12:00:30 GMT", "Fri Nov 27 12:00:30 2026", "Fri, 27 Nov 2026 12:00:30 UTC",
+		"Fri, 27 Nov 1926 12:00:30 GMT",
 		"Fri, 27 Nov 9999 12:00:30 GMT", "Mon, 27 Nov 2026 12:00:30 GMT", "Fri, 27 Nov 2026 12:00:60 GMT", "Fri, 27 Nov 2026 12:00:30.5 GMT"} {
 		f.Add(s)
 	}
@@ -152,8 +154,10 @@ func FuzzRetryAfter(f *testing.F) {
 // FuzzEndpoint: an endpoint that is taken is one that net/url splits and net/http sends to, with a port that is one; neither what is shown of it nor
 // the error bears a password.
 func FuzzEndpoint(f *testing.F) {
-	for _, s := range []string{"http://localhost:4318", "https://u:p@h/v1/traces?q#f", "http://[::1]:9411/", "http://[fe80::1%25eth0]:1", "udp://agent", "http://", "h:1", "http://h:",
-		"http://h:0", "http://h:65536", "http://h:080", "ftp://h", "http://u:p@h:x", "http://u:p@h\x7f", "HTTP://H", "http://h/%zz", "http:///x", "//h", "http://h:-1", "http://a b", "http://[::%25\xe8]", "http://]"} {
+	for _, s := range []string{"http://localhost:4318", "https://u:p@h/v1/traces?q#f", "http://[::1]:9411/", "http://[fe80::1%25eth0]:1",
+		"udp://agent", "http://", "h:1", "http://h:",
+		"http://h:0", "http://h:65536", "http://h:080", "ftp://h", "http://u:p@h:x", "http://u:p@h\x7f", "HTTP://H", "http://h/%zz", "http:///x",
+		"//h", "http://h:-1", "http://a b", "http://[::%25\xe8]", "http://]"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, value string) {
@@ -189,7 +193,8 @@ func FuzzEndpoint(f *testing.F) {
 			if _, err := http.NewRequest(http.MethodPost, u.String(), http.NoBody); err != nil {
 				t.Errorf("%q: net/http says %v", v, err)
 			}
-			if again, err := parseEndpoint("--x", shown(u), "http", "https", "udp"); err != nil || again.Host != u.Host || again.User != nil || again.RawQuery != "" {
+			if again, err := parseEndpoint("--x", shown(u), "http", "https",
+		"udp"); err != nil || again.Host != u.Host || again.User != nil || again.RawQuery != "" {
 				t.Errorf("%q is shown as %q, which is read as %v, %v", v, shown(u), again, err)
 			}
 		}
