@@ -194,7 +194,7 @@ func FuzzEndpoint(f *testing.F) {
 				t.Errorf("%q: net/http says %v", v, err)
 			}
 			if again, err := parseEndpoint("--x", shown(u), "http", "https",
-		"udp"); err != nil || again.Host != u.Host || again.User != nil || again.RawQuery != "" {
+				"udp"); err != nil || again.Host != u.Host || again.User != nil || again.RawQuery != "" {
 				t.Errorf("%q is shown as %q, which is read as %v, %v", v, shown(u), again, err)
 			}
 		}
