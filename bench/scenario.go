@@ -122,7 +122,7 @@ func (s Scenario) takes(o Options) time.Duration {
 func (s Scenario) traversals() int { return max(1, s.Traversals) }
 
 // warmup is the unmeasured traffic before the first phase; later phases of a cell meet a warm proxy.
-const warmup = 800 * time.Millisecond
+const warmup = 700 * time.Millisecond
 
 // Cell is one scenario and one peer.
 type Cell struct {

@@ -117,9 +117,10 @@ func NewPlan(c Config) *Plan {
 	return p
 }
 
-// loopback are the networks that no packet leaves the host for. Calls there are left alone: an application that listens there alone means
-// to be reached without detours.
-var loopback = [...]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+// leftAlone are the networks to which calls are left alone. No packet leaves the host for those of loopback: an application that listens there alone
+// means to be reached without detours. A redirected call to a link-local address of IPv6 would hang: the kernel leads it to ::1, and its
+// socket is bound to the link, from which ::1 cannot be reached (RFC 4007 §6).
+var leftAlone = [...]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"), netip.MustParsePrefix("fe80::/10")}
 
 // inboundRules is what happens to a packet that arrives.
 func (c *Config) inboundRules() []rule {
@@ -142,7 +143,7 @@ func (c *Config) outboundRules() []rule {
 	for _, uid := range c.ExcludeUIDs {
 		rules = append(rules, leave(match{kind: matchUID, id: uid}))
 	}
-	for _, prefix := range slices.Concat(loopback[:], c.ExcludeCIDRs) {
+	for _, prefix := range slices.Concat(leftAlone[:], c.ExcludeCIDRs) {
 		rules = append(rules, leave(match{kind: matchTo, prefix: prefix}))
 	}
 	rules = append(rules, c.leavePorts(c.ExcludeOutbound)...)

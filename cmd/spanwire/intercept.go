@@ -68,7 +68,8 @@ All need the capability NET_ADMIN. spanwire intercept COMMAND --help lists the f
 
 func addHelp() string {
 	return `Redirects TCP connections, over IPv4 and IPv6, to the sidecar. Run again, it replaces the rules that are there. Established connections go on
-untouched. Never redirected: the sidecar's own connections, those to loopback addresses, those to the sidecar's own listeners.
+untouched. Never redirected: the sidecar's own connections, those to loopback addresses and to link-local ones of IPv6, those to the
+sidecar's own listeners.
 
   --dry-run
         print the rules and change nothing

@@ -35,6 +35,9 @@ var (
 	excludedAddrs = []string{"10.9.7.9", "fd00:9:0:7::9"}
 )
 
+// outsideLink is an address of the outside on the link between the two.
+const outsideLink = "fe80::9:9"
+
 const excludedCIDRs = "10.9.7.0/24,fd00:9:0:7::/64"
 
 // host is the host under test: the namespace that the test runs in, with what runs there.
@@ -67,7 +70,7 @@ func newHost(t *testing.T, backend string) *host {
 		h.run("nsenter", append([]string{"-t", pid, "-n", need.Tool(t, "ip")}, args...)...)
 	}
 	there("link", "set", "lo", "up")
-	for _, a := range append(outsideAddrs, excludedAddrs...) {
+	for _, a := range slices.Concat(outsideAddrs, excludedAddrs, []string{outsideLink}) {
 		there(netns.Address(a, "out0")...)
 	}
 	there("link", "set", "out0", "up")

@@ -90,6 +90,11 @@ func everyAddress(h *host) {
 	if out := h.must("check"); out != "all is well\n" {
 		h.t.Errorf("check: %q", out)
 	}
+	// Calls to an address of the link alone would go nowhere if they were redirected: the kernel leads them to ::1, which their socket, bound to the
+	// link, cannot reach.
+	if got := h.app.do("ask [%s%%25host0]:9090", outsideLink); !strings.HasSuffix(got, " direct") {
+		h.t.Errorf("a link-local address outside: %q", got)
+	}
 }
 
 // What is excluded goes as if there were no rules: ports either way, networks, users; and with networks included, all others.

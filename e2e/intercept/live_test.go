@@ -222,13 +222,13 @@ func checkFinds(h *host) {
 	h.run("nft", "flush", "chain", "inet", "spanwire", "outbound_redirect")
 	h.finds("the chain outbound_redirect has 0 rules where there should be 1")
 	h.must("add")
-	// One rule in the place of another, with its comment: the port that metrics are asked at is spared, another one is.
+	// One rule in the place of another, with its comment: one port more is spared.
 	listed := h.run("nft", "-a", "list", "chain", "inet", "spanwire", "inbound")
-	ports := regexp.MustCompile(`tcp dport 14958 return comment "(.*)" # handle (\d+)`).FindStringSubmatch(listed)
+	ports := regexp.MustCompile(`tcp dport 14956-14958 return comment "(.*)" # handle (\d+)`).FindStringSubmatch(listed)
 	if ports == nil {
-		h.t.Fatalf("no rule spares port 14958:\n%s", listed)
+		h.t.Fatalf("no rule spares the ports of the sidecar:\n%s", listed)
 	}
-	h.run("nft", "replace rule inet spanwire inbound handle "+ports[2]+` tcp dport 14959 return comment "`+ports[1]+`"`)
+	h.run("nft", "replace rule inet spanwire inbound handle "+ports[2]+` tcp dport 14956-14959 return comment "`+ports[1]+`"`)
 	h.finds("of the chain inbound is another than was installed: run spanwire intercept add")
 	if out := h.must("show"); !strings.Contains(out, "# not as it was installed: rule ") {
 		h.t.Errorf("show: %s", out)

@@ -157,8 +157,12 @@ func hold(addrs []string) (held []net.Conn, err error) {
 		if err != nil {
 			return held, err
 		}
-		if b, err := io.ReadAll(resp.Body); err != nil || !strings.HasSuffix(string(b), " traced") {
-			return held, fmt.Errorf("%s: %q, %v", addr, b, err)
+		b, err := io.ReadAll(resp.Body)
+		if err != nil {
+			return held, err
+		}
+		if !strings.HasSuffix(string(b), " traced") {
+			return held, fmt.Errorf("%s answers %q", addr, b)
 		}
 	}
 	return held, nil
