@@ -17,29 +17,47 @@ func containersOf(spec *ast.MappingNode, key string) []ast.Node {
 	return s.Values
 }
 
-// declaredPorts returns the TCP ports that a container declares, by name ("" for those without).
-func declaredPorts(container *ast.MappingNode, each func(name string, port int)) {
-	s, _ := bare(valueAt(container, "ports")).(*ast.SequenceNode)
-	if s == nil {
-		return
-	}
-	for _, n := range s.Values {
-		p := asMapping(n)
-		if p == nil {
-			continue
-		}
-		if protocol := stringAt(p, "protocol"); protocol != "" && protocol != "TCP" {
-			continue
-		}
-		if port, ok := portNumber(stringAt(p, "containerPort")); ok {
-			each(stringAt(p, "name"), port)
-		}
-	}
+// declaredPort is a TCP port that a container declares, "" for one without a name.
+type declaredPort struct {
+	name   string
+	number int
 }
 
+// declaredPorts returns the TCP ports that a container declares.
+func (d *document) declaredPorts(container *ast.MappingNode) (ports []declaredPort, err error) {
+	value, err := d.read(container, "ports")
+	if err != nil {
+		return nil, err
+	}
+	s, _ := bare(value).(*ast.SequenceNode)
+	if s == nil {
+		return nil, nil
+	}
+	for _, n := range s.Values {
+		p := asMapping(d.resolve(n))
+		protocol, err := d.readText(p, "protocol")
+		if err != nil {
+			return nil, err
+		}
+		name, err := d.readText(p, "name")
+		if err != nil {
+			return nil, err
+		}
+		number, err := d.readInt(p, "containerPort", 0)
+		if err != nil {
+			return nil, err
+		}
+		if number > 0 && number < 1<<16 && (protocol == "" || protocol == "TCP") {
+			ports = append(ports, declaredPort{name, number})
+		}
+	}
+	return ports, nil
+}
+
+// portNumber reads a port as every reader of YAML does: in decimal digits, without a zero in front.
 func portNumber(s string) (int, bool) {
 	n, err := strconv.ParseUint(s, 10, 16)
-	return int(n), err == nil && n != 0
+	return int(n), err == nil && n != 0 && s[0] != '0'
 }
 
 // probe is a tcpSocket probe that is rewritten.
@@ -102,17 +120,25 @@ func (j *job) probe(container, m *ast.MappingNode) (*probe, error) {
 	if alias, ok := value.(*ast.AliasNode); ok {
 		return nil, j.doc.at(alias, "an alias for a probe's port: write it out")
 	}
+	host := valueAt(socket, "host")
+	if alias, ok := bare(host).(*ast.AliasNode); ok {
+		return nil, j.doc.at(alias, "an alias for a probe's host: write it out")
+	}
 	written, ok := scalarText(value)
-	if host := stringAt(socket, "host"); !ok || host != "" {
+	if text, _ := scalarText(host); !ok || text != "" {
 		return nil, nil
 	}
 	port, ok := portNumber(written)
 	if !ok {
-		declaredPorts(container, func(name string, number int) {
-			if name == written {
-				port, ok = number, true
+		ports, err := j.doc.declaredPorts(container)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range ports {
+			if p.name == written {
+				port, ok = p.number, true
 			}
-		})
+		}
 	}
 	if !ok {
 		return nil, j.doc.at(value, "a probe of port %q, which is no port that the container declares", written)
@@ -130,18 +156,21 @@ func mergedNothing(n ast.Node) bool {
 }
 
 // aliased refuses a container that takes a tcpSocket probe from an anchor where it was not rewritten, or where its port's name
-// means the port of another container.
+// means the port of another container; and one that merges such a probe in.
 func (j *job) aliased(n ast.Node, rewritten map[ast.Node]bool) error {
-	for alias := range nodes(n) {
-		a, ok := alias.(*ast.AliasNode)
+	for node := range nodes(n) {
+		if e, ok := node.(*ast.MappingValueNode); ok && e.Key.Type() == ast.MergeKeyType && len(slices.Collect(sockets(e.Value))) > 0 {
+			return j.doc.at(e.Key, "a merge key for a tcpSocket probe: write it out")
+		}
+		a, ok := node.(*ast.AliasNode)
 		if !ok {
 			continue
 		}
-		for inner := range nodes(j.anchors[a.Value.GetToken().Value]) {
-			e, ok := inner.(*ast.MappingValueNode)
-			if !ok || keyText(e.Key) != "tcpSocket" {
-				continue
-			}
+		x := j.doc.anchors[a.Value.GetToken().Value]
+		if x == nil || x.value == nil {
+			return j.doc.at(a, "an alias of no anchor, or of one of two: write it out")
+		}
+		for e := range sockets(x.value) {
 			_, numeric := portNumber(stringAt(asMapping(e.Value), "port"))
 			if !numeric || !rewritten[e] && stringAt(asMapping(e.Value), "host") == "" {
 				return j.doc.at(a, "an alias for a tcpSocket probe: write it out")
@@ -149,6 +178,17 @@ func (j *job) aliased(n ast.Node, rewritten map[ast.Node]bool) error {
 		}
 	}
 	return nil
+}
+
+// sockets ranges over the entries tcpSocket in a node and below it.
+func sockets(n ast.Node) func(func(*ast.MappingValueNode) bool) {
+	return func(yield func(*ast.MappingValueNode) bool) {
+		for inner := range nodes(n) {
+			if e, ok := inner.(*ast.MappingValueNode); ok && keyText(e.Key) == "tcpSocket" && !yield(e) {
+				return
+			}
+		}
+	}
 }
 
 // nodes ranges over a node and all below it; aliases are not followed.
