@@ -84,18 +84,24 @@ func TestInjectRefuses(t *testing.T) {
 	}
 }
 
+// TestWaitClosed: whatever address the application listens at.
 func TestWaitClosed(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
-	if _, stderr, code := once(t, nil, "wait", "--closed", port, "--timeout", "1ms"); code != 1 || !strings.Contains(stderr, "still open") {
-		t.Errorf("an open port: %d %q", code, stderr)
-	}
-	time.AfterFunc(100*time.Millisecond, func() { _ = l.Close() })
-	if _, stderr, code := once(t, nil, "wait", "--closed", port, "--timeout", "10s"); code != 0 {
-		t.Errorf("a port that closes: %d %q", code, stderr)
+	for _, at := range []struct{ network, address string }{
+		{"tcp4", "127.0.0.1"}, {"tcp4", "127.0.0.2"}, {"tcp4", "0.0.0.0"}, {"tcp", "::"}, {"tcp6", "::"}, {"tcp6", "::1"},
+	} {
+		l, err := net.Listen(at.network, net.JoinHostPort(at.address, "0"))
+		if err != nil {
+			t.Logf("%s %s: %v", at.network, at.address, err) // a host without IPv6
+			continue
+		}
+		port := strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+		if _, stderr, code := once(t, nil, "wait", "--closed", port, "--timeout", "1ms"); code != 1 || !strings.Contains(stderr, "still open") {
+			t.Errorf("%s %s, an open port: %d %q", at.network, at.address, code, stderr)
+		}
+		time.AfterFunc(100*time.Millisecond, func() { _ = l.Close() })
+		if _, stderr, code := once(t, nil, "wait", "--closed", "1,"+port, "--timeout", "10s"); code != 0 {
+			t.Errorf("%s %s, a port that closes: %d %q", at.network, at.address, code, stderr)
+		}
 	}
 	for _, bad := range []string{"0", "", "x", "70000", "1,,2"} {
 		if _, stderr, code := once(t, nil, "wait", "--closed="+bad); code != 2 || !strings.Contains(stderr, "--closed") {
