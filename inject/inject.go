@@ -225,8 +225,8 @@ func (j *job) hasSidecar(spec *ast.MappingNode) (bool, error) {
 		if alias, ok := bare(valueAt(spec, key)).(*ast.AliasNode); ok {
 			return false, j.doc.at(alias, "an alias for %q: write it out", key)
 		}
-		for _, n := range containersOf(spec, key) {
-			name, err := j.doc.readText(asMapping(j.doc.resolve(n)), "name")
+		for _, c := range j.doc.distinct(spec, key) {
+			name, err := j.doc.readText(c, "name")
 			if err != nil {
 				return false, err
 			}
@@ -290,17 +290,21 @@ func (j *job) stop(t template, p *plan) (err error) {
 	if p.graceSeconds, err = j.doc.readInt(t.spec, "terminationGracePeriodSeconds", defaultGraceSeconds); err != nil {
 		return err
 	}
-	for _, n := range containersOf(t.spec, "containers") {
-		ports, err := j.doc.declaredPorts(asMapping(j.doc.resolve(n)))
+	var open [1 << 16]bool
+	for _, c := range j.doc.distinct(t.spec, "containers") {
+		ports, err := j.doc.declaredPorts(c)
 		if err != nil {
 			return err
 		}
 		for _, port := range ports {
-			p.appPorts = append(p.appPorts, port.number)
+			open[port.number] = true
 		}
 	}
-	slices.Sort(p.appPorts)
-	p.appPorts = slices.Compact(p.appPorts)
+	for port, is := range open {
+		if is {
+			p.appPorts = append(p.appPorts, port)
+		}
+	}
 	return nil
 }
 

@@ -8,6 +8,18 @@ import (
 	"github.com/goccy/go-yaml/ast"
 )
 
+// distinct returns the containers of a list, with aliases resolved and each once, however many aliases mean it.
+func (d *document) distinct(spec *ast.MappingNode, key string) (all []*ast.MappingNode) {
+	seen := map[*ast.MappingNode]bool{}
+	for _, n := range containersOf(spec, key) {
+		if m := asMapping(d.resolve(n)); m != nil && !seen[m] {
+			seen[m] = true
+			all = append(all, m)
+		}
+	}
+	return all
+}
+
 // containersOf returns the elements of a list of containers.
 func containersOf(spec *ast.MappingNode, key string) []ast.Node {
 	s, _ := bare(valueAt(spec, key)).(*ast.SequenceNode)
@@ -23,8 +35,8 @@ type declaredPort struct {
 	number int
 }
 
-// declaredPorts returns the TCP ports that a container declares.
-func (d *document) declaredPorts(container *ast.MappingNode) (ports []declaredPort, err error) {
+// declaredPorts returns the TCP ports that a container declares. The list is kept, since many containers may have an alias for one.
+func (d *document) declaredPorts(container *ast.MappingNode) ([]declaredPort, error) {
 	value, err := d.read(container, "ports")
 	if err != nil {
 		return nil, err
@@ -33,8 +45,24 @@ func (d *document) declaredPorts(container *ast.MappingNode) (ports []declaredPo
 	if s == nil {
 		return nil, nil
 	}
+	ports, known := d.ports[s]
+	if !known {
+		if ports, err = d.listedPorts(s); err != nil {
+			return nil, err
+		}
+		d.ports[s] = ports
+	}
+	return ports, nil
+}
+
+func (d *document) listedPorts(s *ast.SequenceNode) (ports []declaredPort, err error) {
+	seen := map[*ast.MappingNode]bool{}
 	for _, n := range s.Values {
 		p := asMapping(d.resolve(n))
+		if p == nil || seen[p] {
+			continue
+		}
+		seen[p] = true
 		protocol, err := d.readText(p, "protocol")
 		if err != nil {
 			return nil, err
@@ -92,8 +120,9 @@ func (j *job) probes(t template) ([]probe, error) {
 			}
 		}
 	}
+	seen := map[string]bool{} // anchors, each of which is looked at once
 	for _, n := range containers {
-		if err := j.aliased(n, rewritten); err != nil {
+		if err := j.aliased(n, rewritten, seen); err != nil {
 			return nil, err
 		}
 	}
@@ -157,7 +186,7 @@ func mergedNothing(n ast.Node) bool {
 
 // aliased refuses a container that takes a tcpSocket probe from an anchor where it was not rewritten, or where its port's name
 // means the port of another container; and one that merges such a probe in.
-func (j *job) aliased(n ast.Node, rewritten map[ast.Node]bool) error {
+func (j *job) aliased(n ast.Node, rewritten map[ast.Node]bool, seen map[string]bool) error {
 	for node := range nodes(n) {
 		if e, ok := node.(*ast.MappingValueNode); ok && e.Key.Type() == ast.MergeKeyType && len(slices.Collect(sockets(e.Value))) > 0 {
 			return j.doc.at(e.Key, "a merge key for a tcpSocket probe: write it out")
@@ -166,7 +195,12 @@ func (j *job) aliased(n ast.Node, rewritten map[ast.Node]bool) error {
 		if !ok {
 			continue
 		}
-		x := j.doc.anchors[a.Value.GetToken().Value]
+		name := a.Value.GetToken().Value
+		if seen[name] {
+			continue
+		}
+		seen[name] = true
+		x := j.doc.anchors[name]
 		if x == nil || x.value == nil {
 			return j.doc.at(a, "an alias of no anchor, or of one of two: write it out")
 		}

@@ -22,7 +22,7 @@ type anchored struct {
 
 // findAnchors collects the anchors of a document.
 func (d *document) findAnchors(body ast.Node) {
-	d.anchors = map[string]*anchored{}
+	d.anchors, d.ports = map[string]*anchored{}, map[*ast.SequenceNode][]declaredPort{}
 	for n := range nodes(body) {
 		a, ok := n.(*ast.AnchorNode)
 		if !ok {

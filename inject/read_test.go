@@ -116,3 +116,26 @@ func TestWorkloadsAnnotations(t *testing.T) {
 		}
 	}
 }
+
+// TestAliasesAreReadOnce: however many aliases mean one thing, it is read once, or a small stream takes minutes and gigabytes.
+func TestAliasesAreReadOnce(t *testing.T) {
+	src, err := newSource([]byte(pod("  containers:\n  - &c {name: a, ports: &p [{containerPort: 1}, {containerPort: 2}]}\n  - {name: b, ports: *p}\n" + strings.Repeat("  - *c\n", 9))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := src.documents()[0]
+	body, err := d.parse()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.findAnchors(body)
+	containers := d.distinct(asMapping(valueAt(asMapping(body), "spec")), "containers")
+	if len(containers) != 2 {
+		t.Fatalf("%d containers are read, want 2", len(containers))
+	}
+	a, err := d.declaredPorts(containers[0])
+	b, err2 := d.declaredPorts(containers[1])
+	if err != nil || err2 != nil || len(a) != 2 || len(b) != 2 || &a[0] != &b[0] {
+		t.Errorf("%v, %v; %v, %v: want one list", a, err, b, err2)
+	}
+}

@@ -87,6 +87,8 @@ type document struct {
 	bom int
 	// anchors are those of the document, by name; findAnchors sets them.
 	anchors map[string]*anchored
+	// ports are those of the lists of ports that were read.
+	ports map[*ast.SequenceNode][]declaredPort
 }
 
 // documents cuts the stream at the lines that separate documents. "---" in the first column does that wherever it stands, within
