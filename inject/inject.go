@@ -39,6 +39,8 @@ type Options struct {
 // Ports are the ports of the sidecar's listeners, 0 for those that are off.
 type Ports struct {
 	Transparent, Admin, Metrics int
+	// Explicit has the port of each explicit listener, and the port of the application behind it, 0 for one of outbound requests.
+	Explicit map[int]int
 }
 
 // Result is what Inject returns.
@@ -274,18 +276,19 @@ func (j *job) plan(t template, w *wishes, probes []probe) (*plan, error) {
 	if p.service == "" {
 		return nil, j.doc.at(t.owner, "a %s without a name: say in the annotation %sservice-name what it is called", t.kind, prefix)
 	}
+	if err := j.settle(t, w, p, probes); err != nil {
+		return nil, err
+	}
 	if p.legacy {
 		if err := j.stop(t, p); err != nil {
 			return nil, err
 		}
 	}
-	if err := j.settle(t, w, p, probes); err != nil {
-		return nil, err
-	}
 	return p, nil
 }
 
-// stop finds out what the stop hook of the legacy form waits for, and for how long.
+// stop finds out what the stop hook of the legacy form waits for, and for how long. At a declared port there may be an explicit listener of the
+// sidecar's own, which closes only after the hook: the application is behind it.
 func (j *job) stop(t template, p *plan) (err error) {
 	if p.graceSeconds, err = j.doc.readInt(t.spec, "terminationGracePeriodSeconds", defaultGraceSeconds); err != nil {
 		return err
@@ -297,11 +300,14 @@ func (j *job) stop(t template, p *plan) (err error) {
 			return err
 		}
 		for _, port := range ports {
+			if behind, ours := p.ports.Explicit[port.number]; ours {
+				port.number = behind
+			}
 			open[port.number] = true
 		}
 	}
 	for port, is := range open {
-		if is {
+		if is && port > 0 {
 			p.appPorts = append(p.appPorts, port)
 		}
 	}

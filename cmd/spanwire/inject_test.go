@@ -58,6 +58,21 @@ func TestInjectLeavesNetInitOutBesideExplicitListeners(t *testing.T) {
 	}
 }
 
+// TestLegacyStopHookWaitsForTheApplication: at the declared port of a Pod with explicit listeners it is the sidecar that listens, until its end.
+func TestLegacyStopHookWaitsForTheApplication(t *testing.T) {
+	declared := write(t, strings.Replace(podManifest, "image: app}", "image: app, ports: [{containerPort: 8080}, {containerPort: 9000}]}", 1))
+	for set, want := range map[string]string{
+		"loops=1":                      "--closed=8080,9000",
+		"inbound=:8080=127.0.0.1:8000": "--closed=8000,9000",
+		"outbound=127.0.0.1:9000=b:80": "--closed=8080",
+	} {
+		out, stderr, code := once(t, nil, "inject", "--legacy", "-f", declared, "--set", set)
+		if code != 0 || !strings.Contains(out, `"`+want+`"`) {
+			t.Errorf("%s: %d %q, want %s:\n%s", set, code, stderr, want, out)
+		}
+	}
+}
+
 func TestInjectRefuses(t *testing.T) {
 	good := write(t, podManifest)
 	for _, c := range []struct {
