@@ -119,7 +119,8 @@ func TestWorkloadsAnnotations(t *testing.T) {
 
 // TestAliasesAreReadOnce: however many aliases mean one thing, it is read once, or a small stream takes minutes and gigabytes.
 func TestAliasesAreReadOnce(t *testing.T) {
-	src, err := newSource([]byte(pod("  containers:\n  - &c {name: a, ports: &p [{containerPort: 1}, {containerPort: 2}]}\n  - {name: b, ports: *p}\n" + strings.Repeat("  - *c\n", 9))))
+	const two = "  containers:\n  - &c {name: a, ports: &p [{containerPort: 1}, {containerPort: 2}]}\n  - {name: b, ports: *p}\n"
+	src, err := newSource([]byte(pod(two + strings.Repeat("  - *c\n", 9))))
 	if err != nil {
 		t.Fatal(err)
 	}
