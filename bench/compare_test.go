@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,10 +17,13 @@ import (
 // sample is a result with one quantity of one cell.
 func sample(name string, runs ...float64) *Result {
 	return &Result{
-		Schema: Schema, Machine: proc.Machine{CPU: "test", Cores: 2, Arch: "amd64", Kernel: "6"},
-		Method:    Method{Runs: len(runs), Workers: 1, Pinning: rig.DefaultPinning(2), Client: "spanload"},
-		Scenarios: []ScenarioInfo{{Name: "small", Phases: []PhaseInfo{{Name: Phase1000, Load: []string{"--rate", "1000"}, Seconds: 4}}}},
-		Cells:     []CellResult{{Scenario: "small", Phase: Phase1000, Peer: name, Values: map[string]stats.Summary{QCPU: stats.Summarise(runs)}}},
+		Versions: map[string]string{"nginx": "nginx 1.22", "spanload": "as built", "envoy": "envoy 1.40", "spanwire": "spanwire 1"},
+		Schema:   Schema, Machine: proc.Machine{CPU: "test", Cores: 2, Arch: "amd64", Kernel: "6"},
+		Method: Method{Runs: len(runs), Workers: 1, Pinning: rig.DefaultPinning(2), Client: "spanload"},
+		Scenarios: []ScenarioInfo{{Name: "small", Traversals: 1, Phases: []PhaseInfo{{Name: Phase1000, Load: []string{"--rate", "1000"}, Seconds: 4,
+			Upstream: []string{"spanload", "serve", "--body-size", "1024"}}}}},
+		Peers: []PeerInfo{{Name: name, Spans: peer.OTLP, Share: 1}},
+		Cells: []CellResult{{Scenario: "small", Phase: Phase1000, Peer: name, Values: map[string]stats.Summary{QCPU: stats.Summarise(runs)}}},
 	}
 }
 
@@ -66,6 +70,16 @@ func TestCompareRefuses(t *testing.T) {
 		{"client", func(r *Result) { r.Method.Client = "wrk" }},
 		{"scenario small", func(r *Result) { r.Scenarios[0].Phases[0].Seconds = 5 }},
 		{"scenario small", func(r *Result) { r.Scenarios[0].Phases[0].Load = []string{"--rate", "2000"} }},
+		{"scenario small", func(r *Result) {
+			r.Scenarios[0].Phases[0].Upstream = []string{"spanload", "serve", "--body-size", "16"}
+		}},
+		{"scenario small", func(r *Result) { r.Scenarios[0].Phases[0].Collector = "dead" }},
+		{"traversals of small", func(r *Result) { r.Scenarios[0].Traversals = 6 }},
+		{"spans of", func(r *Result) { r.Peers[0].Spans = peer.Zipkin }},
+		{"share of", func(r *Result) { r.Peers[0].Share = 0.01 }},
+		{"version of the upstream", func(r *Result) { r.Versions["nginx"] = "nginx 1.26" }},
+		{"version of the client", func(r *Result) { r.Versions["spanload"] = "another" }},
+		{"the newer is partial", func(r *Result) { r.Partial = true }},
 		{"no cell in common", func(r *Result) { r.Cells[0].Peer = peer.Direct }},
 	} {
 		other := sample(peer.SpanwireOTLP, 1, 2, 3)
@@ -74,9 +88,93 @@ func TestCompareRefuses(t *testing.T) {
 			t.Errorf("%s: %v", c.what, err)
 		}
 	}
+	partial := sample(peer.SpanwireOTLP, 1, 2, 3)
+	partial.Partial = true
+	if _, err := Compare(partial, sample(peer.SpanwireOTLP, 1, 2, 3)); !errors.Is(err, ErrDifferent) {
+		t.Errorf("the older is partial: %v", err)
+	}
 	more := sample(peer.SpanwireOTLP, 1, 2, 3, 4)
 	if _, err := Compare(sample(peer.SpanwireOTLP, 1, 2, 3), more); err != nil {
 		t.Errorf("another number of runs: %v", err)
+	}
+}
+
+// TestCompareOfAnotherVersion: another Envoy is said to be one; another sidecar is what is compared.
+func TestCompareOfAnotherVersion(t *testing.T) {
+	for name, want := range map[string]string{peer.EnvoyOTLP: "another version", peer.SpanwireOTLP: "**REGRESSION**"} {
+		newer := sample(name, 20, 20.1, 20.2, 20.3, 20.4)
+		newer.Versions["envoy"], newer.Versions["spanwire"] = "envoy 1.41", "spanwire 2"
+		changes, err := Compare(sample(name, 10, 10.1, 10.2, 9.9, 9.8), newer)
+		if err != nil || len(changes) != 1 || changes[0].verdict(0.05) != want {
+			t.Errorf("%s: %+v, %v, want %s", name, changes, err, want)
+		}
+	}
+}
+
+// TestCompareSeesWhatIsGoneOrWasZero: a measurement that failed, is gone or rose from zero is not better for having no ratio.
+func TestCompareSeesWhatIsGoneOrWasZero(t *testing.T) {
+	set := func(quantity string, runs ...float64) func(r *Result) {
+		return func(r *Result) { r.Cells[0].Values[quantity] = stats.Summarise(runs) }
+	}
+	both := func(old, changed func(r *Result)) [2]func(r *Result) { return [2]func(r *Result){old, changed} }
+	note := func(texts ...string) func(r *Result) { return func(r *Result) { r.Cells[0].Notes = texts } }
+	nothing := func(*Result) {}
+	for _, c := range []struct {
+		name       string
+		change     [2]func(r *Result)
+		regression string // the quantity; empty = none
+	}{
+		{"idle CPU from zero", both(set(QIdleCPU, 0, 0, 0, 0, 0), set(QIdleCPU, 50, 51, 50, 49, 50)), QIdleCPU},
+		{"still zero", both(set(QIdleCPU, 0, 0, 0, 0, 0), set(QIdleCPU, 0, 0, 0, 0, 0)), ""},
+		{"more wake-ups", both(set(QWakeups, 1, 1.1, 1.2, 1, 1), set(QWakeups, 90, 91, 92, 93, 94)), QWakeups},
+		{"errors in one run", both(set(QErrors, 0, 0, 0, 0, 0), set(QErrors, 0, 0, 7, 0, 0)), QErrors},
+		{"errors that were not told before", both(nothing, set(QErrors, 0, 0, 7, 0, 0)), QErrors},
+		{"no error", both(set(QErrors, 0, 0, 0, 0, 0), set(QErrors, 0, 0, 0, 0, 0)), ""},
+		{"lost spans", both(set(QSpansMissed, 0, 0, 0, 0, 0), set(QSpansMissed, 3, 0, 0, 0, 0)), QSpansMissed},
+		{"a quantity is gone", both(set(QRSS, 9, 9, 9, 9, 9), nothing), QRSS},
+		{"a p99 is gone", both(set(QP99, 9, 9, 9, 9, 9), nothing), QP99},
+		{"all values are gone", both(nothing, func(r *Result) { r.Cells[0].Values = nil }), QCPU},
+		{"a run failed", both(nothing, note("run 1 FAILED: not ready")), qFailed},
+		{"as many failed", both(note("run 3 FAILED: no"), note("run 1 FAILED: not ready")), ""},
+		{"noise is no failure", both(nothing, note("noisy: runs spread")), ""},
+		{"the cell is gone", both(nothing, func(r *Result) { r.Cells = r.Cells[1:] }), allQuantities},
+	} {
+		older, newer := sample(peer.SpanwireOTLP, 10, 10.1, 10.2, 9.9, 9.8), sample(peer.SpanwireOTLP, 10, 10.1, 10.2, 9.9, 9.8)
+		for _, r := range []*Result{older, newer} { // another cell that both have
+			r.Cells = append(r.Cells, CellResult{Scenario: "small", Phase: Phase5000, Peer: peer.EnvoyOTLP,
+				Values: map[string]stats.Summary{QCPU: stats.Summarise([]float64{1, 1, 1, 1, 1})}})
+		}
+		c.change[0](older)
+		c.change[1](newer)
+		changes, err := Compare(older, newer)
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		var found string
+		for _, change := range changes {
+			if change.Regression(0.05) {
+				found = change.Quantity
+			}
+		}
+		if found != c.regression {
+			t.Errorf("%s: a regression of %q, want %q: %+v", c.name, found, c.regression, changes)
+		}
+		var b strings.Builder
+		if err := WriteChanges(&b, changes, 0.05, true); err != nil || strings.Contains(b.String(), "NaN") || strings.Contains(b.String(), "Inf") ||
+			strings.Contains(b.String(), "REGRESSION") != (c.regression != "") {
+			t.Errorf("%s: %v\n%s", c.name, err, b.String())
+		}
+	}
+}
+
+// TestFewerRunsMayLackAP99: with fewer runs there are fewer samples, which is no fault of the sidecar.
+func TestFewerRunsMayLackAP99(t *testing.T) {
+	older, newer := sample(peer.SpanwireOTLP, 1, 1, 1, 1, 1), sample(peer.SpanwireOTLP, 1, 1, 1)
+	older.Cells[0].Values[QP50], newer.Cells[0].Values[QP50] = stats.Summarise([]float64{1, 1, 1, 1, 1}), stats.Summarise([]float64{1, 1, 1})
+	older.Cells[0].Values[QP99] = stats.Summarise([]float64{1, 1, 1, 1, 1})
+	changes, err := Compare(older, newer)
+	if err != nil || slices.ContainsFunc(changes, func(c Change) bool { return c.Missing }) {
+		t.Errorf("%v, %v", changes, err)
 	}
 }
 

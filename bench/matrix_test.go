@@ -3,6 +3,7 @@ package bench
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -36,13 +37,28 @@ func TestMatrixKeepsItsBounds(t *testing.T) {
 }
 
 func TestMatrixRefuses(t *testing.T) {
-	for _, o := range []Options{
-		{Runs: 1, Only: []string{"no-such-scenario"}},
-		{Runs: 1, Peers: []string{"no-such-peer"}},
-		{Runs: 1, Only: []string{"mesh"}, Peers: []string{peer.NginxStream}},
+	for _, c := range []struct {
+		o    Options
+		says []string
+	}{
+		{Options{Only: []string{"no-such-scenario"}}, []string{"--only", `"no-such-scenario"`, "saturation"}},
+		{Options{Only: []string{"small", "typo"}}, []string{"--only", `"typo"`, "saturation"}},
+		{Options{Only: []string{"small", "[bad"}}, []string{"--only", `"[bad"`}},
+		{Options{Peers: []string{"no-such-peer"}}, []string{"--peers", `"no-such-peer"`, "envoy-otlp"}},
+		{Options{Peers: []string{"direct", "envoi-*"}}, []string{"--peers", `"envoi-*"`, "envoy-otlp"}},
+		{Options{Only: []string{"mesh"}, Peers: []string{peer.NginxStream}}, []string{"no cell", "mesh", peer.NginxStream}},
+		{Options{Only: []string{"mesh"}, Peers: []string{peer.Direct, peer.NginxStream}}, []string{"--peers", `"nginx-stream"`, "here: direct)"}},
+		{Options{Quick: true, Only: []string{"small", "bodies"}}, []string{"--only", `"bodies"`, "here: small)"}},
 	} {
-		if _, err := Matrix(o); !errors.Is(err, ErrMatrix) {
-			t.Errorf("Matrix(%v, %v) = %v", o.Only, o.Peers, err)
+		_, err := Matrix(c.o)
+		if !errors.Is(err, ErrMatrix) {
+			t.Errorf("Matrix(%v, %v) = %v", c.o.Only, c.o.Peers, err)
+			continue
+		}
+		for _, part := range c.says {
+			if !strings.Contains(err.Error(), part) {
+				t.Errorf("Matrix(%v, %v): %q is not in %v", c.o.Only, c.o.Peers, part, err)
+			}
 		}
 	}
 }
@@ -155,5 +171,35 @@ func TestSumSaysWhatWeakens(t *testing.T) {
 	got := cell.sum()
 	if len(got.Notes) != 3 || !isFailure(got.Notes[0]) || isFailure(got.Notes[1]) || isFailure(got.Notes[2]) {
 		t.Errorf("notes: %q", got.Notes)
+	}
+}
+
+// TestNoiseCountsWhatIsPrinted: every quantity of the tables, also one whose median is 0.
+func TestNoiseCountsWhatIsPrinted(t *testing.T) {
+	cell := collected{values: map[string][]float64{QUser: {0, 0, 4}, QSystem: {10, 10, 13}, QRate: {1000, 1000, 1000}, QSpansMissed: {0, 0, 9}}}
+	got := cell.sum()
+	noisy, printed := got.Noisy()
+	const want = "noisy: runs spread, of their median: user_us_per_request from 0 to 4, system_us_per_request over 30 %"
+	if noisy != 2 || printed != 3 || len(got.Notes) != 1 || got.Notes[0] != want {
+		t.Errorf("%d of %d are noisy: %q", noisy, printed, got.Notes)
+	}
+}
+
+// TestBothBatchesAndNoProxy: Envoy as Zipkin is there in both sizes of batches where the figures are made, and no proxy where all peers are.
+func TestBothBatchesAndNoProxy(t *testing.T) {
+	for _, s := range Scenarios(DefaultIdle) {
+		if s.Name != ScenarioSmall && s.Name != ScenarioSaturation {
+			continue
+		}
+		for _, name := range peer.Names() {
+			if !slices.Contains(s.Peers, name) {
+				t.Errorf("%s lacks %s", s.Name, name)
+			}
+		}
+		for _, name := range []string{peer.Direct, peer.EnvoyZipkin, peer.EnvoyZipkin128} {
+			if !slices.Contains(s.Peers, name) {
+				t.Errorf("%s lacks %s", s.Name, name)
+			}
+		}
 	}
 }

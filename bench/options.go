@@ -24,6 +24,8 @@ type Options struct {
 	// RequirePeers: a peer that is not installed is a failure; otherwise its cells are left out and the report says so.
 	RequirePeers bool
 
+	// Workers is how many event loops or worker threads every proxy gets; 0 = 1.
+	Workers int
 	Pinning rig.Pinning
 	Tools   peer.Tools
 	Dir     string // where the report goes

@@ -3,7 +3,6 @@ package bench
 import (
 	"fmt"
 	"io"
-	"strings"
 	"time"
 )
 
@@ -34,10 +33,25 @@ func (p *progress) begin(c Cell, run int) {
 	p.print(line)
 }
 
+// proving says whose answers are checked; only where it can rewrite its line.
+func (p *progress) proving(c Cell) {
+	if p.terminal {
+		p.print(fmt.Sprintf("[%d/%d, %v left] %s: %s, are its answers right?", p.begun, p.all, p.left.Round(time.Second), c.Scenario.Name, c.Peer.Name))
+	}
+	p.left -= proofTime
+}
+
 // end takes the cell's time off, and says it when it failed.
 func (p *progress) end(c Cell, err error) {
 	p.left -= p.takes(c)
-	if err != nil && p.w != nil {
+	if err != nil {
+		p.failed(c, err)
+	}
+}
+
+// failed says what became of a cell, on a line that stays.
+func (p *progress) failed(c Cell, err error) {
+	if p.w != nil {
 		p.done()
 		_, _ = fmt.Fprintf(p.w, "%s: %s FAILED: %v\n", c.Scenario.Name, c.Peer.Name, err)
 	}
@@ -61,14 +75,4 @@ func (p *progress) done() {
 		_, _ = fmt.Fprintln(p.w)
 		p.unfinished = false
 	}
-}
-
-// isFailure reports whether a note is about a measurement that is no good rather than one that is noisy.
-func isFailure(note string) bool {
-	for _, mark := range []string{"FAILED", "unexpected answers", "LOST SPANS", "EXTRA SPANS"} {
-		if strings.Contains(note, mark) {
-			return true
-		}
-	}
-	return false
 }

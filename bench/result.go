@@ -5,13 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/spanwire/spanwire/bench/peer"
 	"github.com/spanwire/spanwire/bench/proc"
 	"github.com/spanwire/spanwire/bench/rig"
 	"github.com/spanwire/spanwire/bench/stats"
+	"github.com/spanwire/spanwire/loadtest/sink"
 )
 
 // Schema names the version of results.json. Fields are added under the same version; one that goes or changes its meaning makes a new
@@ -66,6 +66,10 @@ type PhaseInfo struct {
 	Path    string   `json:"path"`
 	Seconds float64  `json:"seconds"`
 	Latency bool     `json:"latency"`
+	// Upstream is the command of the server behind the proxies, without its address; absent from results older than this field.
+	Upstream []string `json:"upstream,omitempty"`
+	// Collector is the mode of the span collector; absent = healthy.
+	Collector sink.Mode `json:"collector,omitempty"`
 }
 
 // PeerInfo describes a peer that was measured.
@@ -83,21 +87,28 @@ type CellResult struct {
 	Peer     string `json:"peer"`
 	// Values sums up each quantity over the runs.
 	Values map[string]stats.Summary `json:"values"`
-	// AddedP50 and AddedP99 are the differences of medians to no proxy at all, microseconds.
+	// Histograms are the latencies of each run (HdrHistogram's V2 compressed encoding, base64), in the order of Values' runs. Tails are the
+	// percentiles of all runs together, which the runs by themselves have too few samples for.
+	Histograms []string        `json:"histograms,omitempty"`
+	Tails      map[string]Tail `json:"tails,omitempty"`
+	// AddedP50 and AddedP99 are the differences to no proxy at all, microseconds: of medians of runs, and of the p99 of all runs together.
 	AddedP50 *Difference `json:"added_p50,omitempty"`
 	AddedP99 *Difference `json:"added_p99,omitempty"`
 	// Notes say what weakens the cell, with the runs it was seen in.
 	Notes []string `json:"notes"`
 }
 
-// Difference is a difference of medians with its 95 % interval.
+// Difference is a difference to no proxy with its 95 % interval.
 type Difference struct {
 	Median   float64        `json:"median"`
 	Interval stats.Interval `json:"interval"`
 }
 
-// Value returns the median of a quantity; false when there is none.
+// Value returns a quantity: of all runs together where that is told, else the median of runs; false when there is none.
 func (c *CellResult) Value(quantity string) (float64, bool) {
+	if tail, ok := c.Tails[quantity]; ok {
+		return tail.Value, true
+	}
 	s, ok := c.Values[quantity]
 	if !ok || len(s.Runs) == 0 {
 		return 0, false
@@ -113,33 +124,6 @@ func (r *Result) Find(scenario, phase, peerName string) *CellResult {
 		}
 	}
 	return nil
-}
-
-// LostSpans lists the cells of our peers that did not yield exactly one span for each request and traversal.
-func (r *Result) LostSpans() (cells []string) {
-	for _, c := range r.Cells {
-		p, err := peer.ByName(c.Peer)
-		if err != nil || !p.Ours() || lossy(c.Scenario) {
-			continue
-		}
-		for _, missing := range c.Values[QSpansMissed].Runs {
-			if missing != 0 {
-				cells = append(cells, c.Scenario+"/"+c.Peer)
-				break
-			}
-		}
-	}
-	return cells
-}
-
-// lossy reports whether the named scenario loses spans on purpose.
-func lossy(name string) bool {
-	for _, s := range Scenarios(DefaultIdle) {
-		if s.Name == name {
-			return s.Lossy
-		}
-	}
-	return false
 }
 
 // Read reads results.json.
@@ -158,56 +142,6 @@ func Read(file string) (*Result, error) {
 	return r, nil
 }
 
-// collected gathers the runs of one cell and phase.
-type collected struct {
-	cell   Cell
-	phase  string
-	values map[string][]float64
-	notes  []string
-}
-
-// gather adds a run.
-func (c *collected) gather(run PhaseRun, number int) {
-	for quantity, value := range run.Values {
-		c.values[quantity] = append(c.values[quantity], value)
-	}
-	for _, note := range run.Notes {
-		c.notes = append(c.notes, fmt.Sprintf("run %d: %s", number, note))
-	}
-}
-
-// foreignBound is the use of the machine by others, percent of one processor, from which a cell says so.
-const foreignBound = 10
-
-// sum turns what was collected into a CellResult. Percentiles that rest on too few samples are left out.
-func (c *collected) sum() CellResult {
-	result := CellResult{Scenario: c.cell.Scenario.Name, Phase: c.phase, Peer: c.cell.Peer.Name, Values: map[string]stats.Summary{},
-		Notes: append([]string{}, c.notes...)}
-	samples := 0.0
-	for _, n := range c.values[QSamples] {
-		samples += n
-	}
-	for quantity, runs := range c.values {
-		if quantity == QP99 && samples < minimumForP99 || quantity == QP999 && samples < 10*minimumForP99 {
-			continue
-		}
-		result.Values[quantity] = stats.Summarise(runs)
-	}
-	var noisy []string
-	for _, quantity := range []string{QCPU, QCPUPerGiB, QP50, QP99, QRSS, QReady} {
-		if s := result.Values[quantity]; s.Noisy {
-			noisy = append(noisy, fmt.Sprintf("%s over %.0f %%", quantity, 100*s.Spread))
-		}
-	}
-	if len(noisy) > 0 {
-		result.Notes = append(result.Notes, "noisy: runs spread, of their median: "+strings.Join(noisy, ", "))
-	}
-	if others := result.Values[QForeign]; others.Median > foreignBound {
-		result.Notes = append(result.Notes, fmt.Sprintf("not to be trusted: other processes used %.0f %% of a core meanwhile", others.Median))
-	}
-	return result
-}
-
 // addLatencies fills in the differences to the peer that is no proxy.
 func (r *Result) addLatencies() {
 	for i := range r.Cells {
@@ -223,11 +157,12 @@ func (r *Result) addLatencies() {
 
 // difference compares a quantity; nil when one of the two lacks it.
 func difference(c, direct *CellResult, quantity string) *Difference {
-	a, b := c.Values[quantity].Runs, direct.Values[quantity].Runs
-	if len(a) == 0 || len(b) == 0 {
+	a, okA := c.statistic(quantity)
+	b, okB := direct.statistic(quantity)
+	if !okA || !okB {
 		return nil
 	}
 	d := &Difference{}
-	d.Median, d.Interval = stats.DifferenceOfMedians(a, b)
+	d.Median, d.Interval = stats.Difference(a, b)
 	return d
 }

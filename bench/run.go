@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/spanwire/spanwire/bench/peer"
@@ -31,6 +32,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	defer r.Close()
+	r.Workers = max(1, o.Workers)
 	if _, err := r.StartUpstream(ctx); err != nil {
 		return nil, err
 	}
@@ -47,7 +49,10 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	}
 	result.describe(cells, o)
 	begin := time.Now()
-	measured := measure(ctx, r, cells, o)
+	measured := measure(ctx, cells, o, work{
+		prove: func(ctx context.Context, c Cell) error { return proveCell(ctx, r, c, o) },
+		run:   func(ctx context.Context, c Cell) ([]PhaseRun, error) { return runCell(ctx, r, c, o) },
+	})
 	result.Seconds = time.Since(begin).Seconds()
 	result.Partial = ctx.Err() != nil
 	for _, c := range measured {
@@ -102,10 +107,10 @@ func (r *Result) describe(cells []Cell, o Options) {
 			info := ScenarioInfo{Name: s.Name, Title: s.Title, Why: s.Why, Traversals: s.traversals(), Phases: []PhaseInfo{}}
 			for _, phase := range s.Phases {
 				info.Phases = append(info.Phases, PhaseInfo{Name: phase.Name, Load: phase.Load, Path: phase.Path,
-					Seconds: phase.length(o).Seconds(), Latency: phase.Latency})
+					Seconds: phase.length(o).Seconds(), Latency: phase.Latency, Upstream: s.upstream(phase.Upstream), Collector: phase.Collector})
 			}
 			if s.measure != nil {
-				info.Phases = append(info.Phases, PhaseInfo{Name: PhaseRest, Load: []string{}, Seconds: restWatch.Seconds()})
+				info.Phases = append(info.Phases, PhaseInfo{Name: PhaseRest, Load: []string{}, Seconds: restWatch.Seconds(), Upstream: s.upstream(0)})
 			}
 			r.Scenarios = append(r.Scenarios, info)
 		}
@@ -117,9 +122,17 @@ func (r *Result) describe(cells []Cell, o Options) {
 	slices.SortFunc(r.Peers, func(a, b PeerInfo) int { return slices.Index(order, a.Name) - slices.Index(order, b.Name) })
 }
 
-// measure runs the cells: scenario by scenario, within one the runs interleaved (peer A, B, C, A, B, C …), so that what changes on
-// the machine with time changes for all peers. A run that fails is noted, and the others go on.
-func measure(ctx context.Context, r *rig.Rig, cells []Cell, o Options) (measured []*collected) {
+// work is what measure does to cells.
+type work struct {
+	// prove starts what a cell needs and proves that it answers right; run measures it once.
+	prove func(ctx context.Context, c Cell) error
+	run   func(ctx context.Context, c Cell) ([]PhaseRun, error)
+}
+
+// measure runs the cells, scenario by scenario. First every peer of a scenario is proven to answer right: one that does not is not measured.
+// Then the runs, interleaved (peer A, B, C, A, B, C …), so that what changes on the machine with time changes for all peers. A run that fails
+// is noted, and the others go on.
+func measure(ctx context.Context, cells []Cell, o Options, do work) (measured []*collected) {
 	show := newProgress(o, cells)
 	defer show.done()
 	for first := 0; first < len(cells); {
@@ -128,9 +141,21 @@ func measure(ctx context.Context, r *rig.Rig, cells []Cell, o Options) (measured
 			end++
 		}
 		group := make([][]*collected, end-first)
+		proven := make([]bool, end-first)
 		for i, c := range cells[first:end] {
 			group[i] = empty(c)
 			measured = append(measured, group[i]...)
+		}
+		for i, c := range cells[first:end] {
+			show.proving(c)
+			err := do.prove(ctx, c)
+			if ctx.Err() != nil {
+				return measured
+			}
+			if proven[i] = err == nil; err != nil {
+				keep(group[i], nil, err, 0)
+				show.failed(c, err)
+			}
 		}
 		for run := 1; run <= o.Runs; run++ {
 			for i, c := range cells[first:end] {
@@ -138,7 +163,11 @@ func measure(ctx context.Context, r *rig.Rig, cells []Cell, o Options) (measured
 					return measured
 				}
 				show.begin(c, run)
-				runs, err := runCell(ctx, r, c, o)
+				if !proven[i] {
+					show.end(c, nil)
+					continue
+				}
+				runs, err := do.run(ctx, c)
 				if ctx.Err() != nil {
 					return measured // what was interrupted is no measurement
 				}
@@ -165,11 +194,15 @@ func empty(c Cell) (phases []*collected) {
 	return phases
 }
 
-// keep adds the runs of a cell's phases, or the failure to all of them.
+// keep adds the runs of a cell's phases, or the failure to all of them; number 0 is the proof.
 func keep(phases []*collected, runs []PhaseRun, err error, number int) {
 	for _, c := range phases {
 		if err != nil {
-			c.notes = append(c.notes, fmt.Sprintf("run %d FAILED: %v", number, err))
+			what := "run " + strconv.Itoa(number)
+			if number == 0 {
+				what = "not measured,"
+			}
+			c.notes = append(c.notes, fmt.Sprintf("%s "+markFailed+": %v", what, err))
 		}
 		for _, run := range runs {
 			if err == nil && run.Phase == c.phase {

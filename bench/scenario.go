@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spanwire/spanwire/bench/peer"
@@ -81,6 +82,14 @@ type Phase struct {
 	Collector sink.Mode
 }
 
+// upstream is the command of the i-th server behind the proxies, for results.
+func (s Scenario) upstream(i int) []string {
+	if len(s.Upstreams) == 0 {
+		return []string{string(peer.Nginx)}
+	}
+	return append([]string{string(peer.Spanload), "serve"}, s.Upstreams[i].Args...)
+}
+
 // length is the measured window of the phase.
 func (p Phase) length(o Options) time.Duration {
 	if o.Short > 0 {
@@ -113,7 +122,7 @@ func (s Scenario) takes(o Options) time.Duration {
 func (s Scenario) traversals() int { return max(1, s.Traversals) }
 
 // warmup is the unmeasured traffic before the first phase; later phases of a cell meet a warm proxy.
-const warmup = time.Second
+const warmup = 800 * time.Millisecond
 
 // Cell is one scenario and one peer.
 type Cell struct {
@@ -123,8 +132,17 @@ type Cell struct {
 
 // Matrix returns the cells of a run, scenario by scenario, in the order in which peers alternate.
 func Matrix(o Options) ([]Cell, error) {
+	all := Scenarios(o.Idle)
+	var scenarios, peers []string
+	for _, s := range all {
+		scenarios = append(scenarios, s.Name)
+	}
+	if err := errors.Join(unmatched("--only", o.Only, scenarios), unmatched("--peers", o.Peers, peer.Names())); err != nil {
+		return nil, err
+	}
+	scenarios = nil // from here on: those with cells
 	var cells []Cell
-	for _, s := range Scenarios(o.Idle) {
+	for _, s := range all {
 		if !matchesAny(o.Only, s.Name) {
 			continue
 		}
@@ -139,6 +157,7 @@ func Matrix(o Options) ([]Cell, error) {
 			}
 			if matchesAny(o.Peers, name) {
 				cells = append(cells, Cell{Scenario: s, Peer: p})
+				scenarios, peers = append(scenarios, s.Name), append(peers, name)
 			}
 		}
 	}
@@ -152,7 +171,18 @@ func Matrix(o Options) ([]Cell, error) {
 	case len(cells) > limit:
 		return nil, fmt.Errorf("%w: %d cells (allowed: %d)", ErrMatrix, len(cells), limit)
 	}
-	return cells, nil
+	return cells, errors.Join(unmatched("--only", o.Only, scenarios), unmatched("--peers", o.Peers, peers))
+}
+
+// unmatched is the error that names the first pattern of a flag that none of the names matches, and the names; nil when there is no such.
+func unmatched(flag string, patterns, names []string) error {
+	for _, pattern := range patterns {
+		if !slices.ContainsFunc(names, func(name string) bool { return matchesAny([]string{pattern}, name) }) {
+			slices.Sort(names)
+			return fmt.Errorf("%w: %s %q matches nothing (allowed here: %s)", ErrMatrix, flag, pattern, strings.Join(slices.Compact(names), ", "))
+		}
+	}
+	return nil
 }
 
 // matchesAny reports whether name matches one of the patterns (path.Match), or there are none.
@@ -163,11 +193,14 @@ func matchesAny(patterns []string, name string) bool {
 	})
 }
 
+// proofTime estimates the proof before a cell's first run: a start, a few requests, a stop.
+const proofTime = 500 * time.Millisecond
+
 // Estimate returns how long the cells take with the given number of runs.
 func Estimate(cells []Cell, o Options) time.Duration {
 	total := time.Duration(0)
 	for _, c := range cells {
-		total += time.Duration(o.Runs) * c.Scenario.takes(o)
+		total += proofTime + time.Duration(o.Runs)*c.Scenario.takes(o)
 	}
 	return total
 }

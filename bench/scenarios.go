@@ -16,6 +16,7 @@ const (
 	ScenarioSaturation = "saturation"
 	ScenarioMesh       = "mesh"
 	ScenarioRest       = "rest"
+	ScenarioCollectors = "collectors"
 	Phase1000          = "rate-1000"
 	Phase5000          = "rate-5000"
 	Phase32            = "closed-32"
@@ -46,7 +47,6 @@ func Scenarios(idle int) []Scenario {
 		second                       = time.Second
 		ms                           = time.Millisecond
 	)
-	everyProxy := peer.Names()[1:]
 	return []Scenario{
 		{
 			Name: ScenarioSmall, Title: "Small requests on 32 keep-alive connections, at fixed rates",
@@ -62,7 +62,7 @@ func Scenarios(idle int) []Scenario {
 		{
 			Name: ScenarioSaturation, Title: "Small requests as fast as answers come, on 32 and on 256 connections",
 			Why:   "CPU per request when there is no idle time to hide in: what the sidecar adds to the bill.",
-			Peers: everyProxy, Quick: []string{ours, envoy, haproxy},
+			Peers: peer.Names(), Quick: []string{ours, envoy, haproxy},
 			Phases: []Phase{
 				{Name: Phase32, Path: peer.PathSmall, Load: load("--closed", "--connections", "32"), Measure: 2600 * ms,
 					Quick: 2500 * ms},
@@ -128,10 +128,12 @@ func Scenarios(idle int) []Scenario {
 			Why:   "The usual deployment: one request passes six times through a proxy, and every pass adds up.",
 			Peers: []string{direct, ours, envoy}, Quick: []string{direct, ours, envoy},
 			Topology: startMesh, Traversals: 2 * meshServices,
-			Phases: []Phase{{Name: PhaseMesh, Path: peer.PathSmall, Load: load("--rate", "1000"), Measure: 5 * second, Latency: true}},
+			// At 1 000 a second Envoy's six passes fill the one processor that all sidecars share, and latency is the queue in front of it; at
+			// this rate they need half of it. Three quick runs have too few samples for a p99.
+			Phases: []Phase{{Name: PhaseMesh, Path: peer.PathSmall, Load: load("--rate", "400"), Measure: 5200 * ms, Latency: true}},
 		},
 		{
-			Name: "collectors", Title: "2 000 requests a second while the collector is healthy, slow, dead, and back again",
+			Name: ScenarioCollectors, Title: "2 000 requests a second while the collector is healthy, slow, dead, and back again",
 			Why:   "Tracing must not harm traffic when its backend fails; spans should survive a short absence.",
 			Peers: []string{ours, envoy}, Lossy: true,
 			Phases: []Phase{

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spanwire/spanwire/bench/fake"
 	"github.com/spanwire/spanwire/bench/peer"
 	"github.com/spanwire/spanwire/bench/rig"
 	"github.com/spanwire/spanwire/internal/need"
@@ -40,6 +41,7 @@ var build = sync.OnceValues(func() (string, error) {
 var built atomic.Pointer[string]
 
 func TestMain(m *testing.M) {
+	fake.Main()
 	code := m.Run()
 	if dir := built.Load(); dir != nil {
 		_ = os.RemoveAll(*dir)

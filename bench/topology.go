@@ -53,60 +53,61 @@ func (t *placed) usage() (total proc.Usage, err error) {
 	return total, nil
 }
 
+// place starts the scenario's servers and proxies, each proven to answer the scenario's requests right; stop ends them all.
+func place(ctx context.Context, r *rig.Rig, c Cell, o Options) (t *placed, stop func(), err error) {
+	upstreams, servers, err := startUpstreams(ctx, r, c.Scenario)
+	if err != nil {
+		return nil, nil, err
+	}
+	start := c.Scenario.Topology
+	if start == nil {
+		start = startSingle
+	}
+	t, err = start(ctx, r, c.Peer, c.Scenario, upstreams, o)
+	stopServers := func() {
+		for _, p := range servers {
+			r.Group.Stop(p)
+		}
+	}
+	if err != nil {
+		stopServers()
+		return nil, nil, err
+	}
+	return t, func() { t.stop(r); stopServers() }, nil
+}
+
 // startSingle places one proxy with a listener for each upstream.
 func startSingle(ctx context.Context, r *rig.Rig, p peer.Peer, s Scenario, upstreams []string, _ Options) (*placed, error) {
-	setup := rig.Setup{Service: s.Name, Check: s.check(0)}
-	for _, u := range upstreams {
-		setup.Routes = append(setup.Routes, peer.Route{Upstream: u})
+	t := &placed{entries: upstreams}
+	first := s.exchanges(0, upstreams[0])
+	if p.Tool != "" {
+		setup := rig.Setup{Service: s.Name, Check: first[0].Prove}
+		for _, u := range upstreams {
+			setup.Routes = append(setup.Routes, peer.Route{Upstream: u})
+		}
+		proxy, err := r.StartPeer(ctx, p, setup)
+		if err != nil {
+			return nil, err
+		}
+		t = &placed{proxies: []*rig.Running{proxy}, checkSpans: proxy.Checks}
+		for _, route := range proxy.Wiring.Routes {
+			t.entries = append(t.entries, route.Listen)
+		}
+		first = first[1:] // proven as it became ready
 	}
-	if p.Tool == "" {
-		return &placed{entries: upstreams}, s.checkAll(ctx, upstreams)
+	for i, entry := range t.entries {
+		left := first
+		if i > 0 {
+			left = s.exchanges(i, upstreams[i])
+		}
+		held, err := proveAll(ctx, entry, left)
+		if err != nil {
+			t.stop(r)
+			return nil, err
+		}
+		t.checkSpans += held
 	}
-	proxy, err := r.StartPeer(ctx, p, setup)
-	if err != nil {
-		return nil, err
-	}
-	t := &placed{proxies: []*rig.Running{proxy}, checkSpans: proxy.Checks}
-	for _, route := range proxy.Wiring.Routes {
-		t.entries = append(t.entries, route.Listen)
-	}
-	if err := s.checkAll(ctx, t.entries[1:], 1); err != nil {
-		t.stop(r)
-		return nil, err
-	}
-	t.checkSpans += int64(len(t.entries) - 1)
 	return t, nil
-}
-
-// checkAll proves that every entry answers right; from is the index of the first of them among the scenario's upstreams.
-func (s Scenario) checkAll(ctx context.Context, entries []string, from ...int) error {
-	first := 0
-	if len(from) > 0 {
-		first = from[0]
-	}
-	for i, address := range entries {
-		if err := s.check(first+i)(ctx, address); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// check returns the proof that what is reached through the i-th entry answers right.
-func (s Scenario) check(i int) func(ctx context.Context, address string) error {
-	switch {
-	case len(s.Upstreams) == 0:
-		return func(ctx context.Context, address string) error {
-			return rig.CheckAnswer(ctx, address, peer.PathSmall, peer.SmallBody())
-		}
-	case s.Upstreams[i].TCP:
-		return rig.CheckEcho
-	}
-	path := "/"
-	if j := slices.IndexFunc(s.Phases, func(p Phase) bool { return p.Upstream == i }); j >= 0 {
-		path = s.Phases[j].Path
-	}
-	return func(ctx context.Context, address string) error { return rig.CheckHashed(ctx, address, path) }
 }
 
 // startUpstreams starts the scenario's servers, on the client's processors. With none the nginx is the upstream.
@@ -115,7 +116,10 @@ func startUpstreams(ctx context.Context, r *rig.Rig, s Scenario) (addresses []st
 		return []string{r.Upstream}, nil, nil
 	}
 	for i, u := range s.Upstreams {
-		address, p, err := r.StartServer(ctx, "server-"+s.Name+"-"+strconv.Itoa(i), u.Args, s.check(i))
+		address, p, err := r.StartServer(ctx, "server-"+s.Name+"-"+strconv.Itoa(i), u.Args, func(ctx context.Context, address string) error {
+			_, err := proveAll(ctx, address, s.exchanges(i, address))
+			return err
+		})
 		if err != nil {
 			for _, p := range started {
 				r.Group.Stop(p)
@@ -142,7 +146,7 @@ func startMesh(ctx context.Context, r *rig.Rig, p peer.Peer, s Scenario, upstrea
 			t.stop(r)
 		}
 	}()
-	next := upstreams[0]
+	next, proofs := upstreams[0], s.exchanges(0, upstreams[0])
 	names := [meshServices]string{"frontend", "cart", "pricing"}
 	for i := meshServices - 1; i >= 0; i-- { // from the end: each then answers as soon as it runs
 		outbound := next
@@ -160,7 +164,7 @@ func startMesh(ctx context.Context, r *rig.Rig, p peer.Peer, s Scenario, upstrea
 			continue
 		}
 		behind := int64(2 * (meshServices - 1 - i))
-		proxy, err := r.StartPeer(ctx, p, rig.Setup{Service: names[i], Check: s.check(0), Routes: []peer.Route{
+		proxy, err := r.StartPeer(ctx, p, rig.Setup{Service: names[i], Check: proofs[0].Prove, Routes: []peer.Route{
 			{Upstream: service}, {Listen: outbound, Upstream: nextOf(t, upstreams[0]), Outbound: true},
 		}})
 		if err != nil {
@@ -171,8 +175,9 @@ func startMesh(ctx context.Context, r *rig.Rig, p peer.Peer, s Scenario, upstrea
 		next = proxy.Address()
 	}
 	t.entries = []string{next}
-	t.checkSpans += int64(2 * len(t.proxies))
-	return t, s.check(0)(ctx, next)
+	held, err := proveAll(ctx, next, proofs)
+	t.checkSpans += held * int64(2*len(t.proxies))
+	return t, err
 }
 
 // nextOf returns where the outbound traffic of the service that is being placed goes: the sidecar placed last, or the upstream.

@@ -60,3 +60,10 @@ func (s *session) Altered(f verify.Finding) {
 		"fault", f.Fault.String(), "offset", f.Offset, "sent_offset", f.SentOffset, "bytes", f.Bytes,
 		"client", s.peer.AddrPort().String(), "server", s.dest.AddrPort().String())
 }
+
+// AlteredBesides implements verify.Reporter: one line closes what Altered told of.
+func (s *session) AlteredBesides(r verify.Rest) {
+	s.w.e.cfg.Log.Log(context.Background(), slog.LevelError, "more bytes were altered", "side", s.kind.String(), "direction", parsers.Direction(r.Direction).String(),
+		"places", r.Findings, "bytes", r.Bytes, "from_offset", r.From, "to_offset", r.To,
+		"client", s.peer.AddrPort().String(), "server", s.dest.AddrPort().String())
+}

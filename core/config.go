@@ -2,7 +2,7 @@
 // bytes both ways, shows them to a parser as they pass, and turns what the parser sees into spans and inserted header
 // lines.
 //
-// The path of a byte, by file: accept.go → origdst.go → dial.go → sniff.go → observe.go → edit.go → relay.go; spans leave through
+// The path of a byte, by file: accept.go → origdst.go → dial.go → observe.go → edit.go → relay.go; spans leave through
 // exchange.go into a ring. One worker (worker.go) is what one loop owns; nothing of it is shared.
 package core
 
@@ -47,6 +47,8 @@ type Config struct {
 	Explicit []Listen
 	// DialTimeout bounds a connect; 0 = 10 s.
 	DialTimeout time.Duration
+	// BusyPoll is how long a loop goes on looking for the answer to what it has passed on before it sleeps; 0 = not at all.
+	BusyPoll time.Duration
 	// HTTPPorts restricts parsing to these destination ports; empty = every port.
 	HTTPPorts []uint16
 	// Disabled: relay only; nothing is parsed, no span is made.

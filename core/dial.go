@@ -24,7 +24,7 @@ func (w *worker) open(a arrival) {
 	s.dest = span.EndpointFrom(a.dst)
 	for i := range s.socks {
 		s.socks[i] = socket{s: s, fd: noFD}
-		s.flows[i].limit = readMin
+		s.flows[i].limit = min(readMin, w.most)
 	}
 	s.socks[client].fd, s.socks[client].writable = int32(a.fd), true
 	w.addSession(s)

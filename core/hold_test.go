@@ -2,6 +2,7 @@ package core
 
 import (
 	"bytes"
+	"crypto/tls"
 	"log/slog"
 	"strings"
 	"sync"
@@ -31,7 +32,7 @@ func TestIncompleteHeadIsReleasedWhenIdle(t *testing.T) {
 	}
 	l.reply(response)
 	_ = mustRead(t, l.client, len(response))
-	if s := spans(t, l.e, 1)[0]; s.Status != 200 || string(s.Text(span.Path)) != "/a" {
+	if s := spans(t, l.e, 1)[0]; s.Status != 200 || string(s.Text(span.Path)) != "/a" || uneditedOf(&s) != "slow_head" {
 		t.Errorf("span %+v", s)
 	}
 	if st := l.e.Stats(); st.Unedited[parsers.ReasonSlowHead] != 1 || st.Opaque != [parsers.NumReasons]uint64{} {
@@ -156,6 +157,28 @@ func TestOpaqueBytesAreNeverHeld(t *testing.T) {
 				t.Errorf("the record has payload: %s", line)
 			}
 		})
+	}
+}
+
+// The record of a TLS session has the name that the client asked for, when its hello has one.
+func TestRecordHasTheServerName(t *testing.T) {
+	for _, name := range []string{"cart.example", ""} {
+		log := new(logBuffer)
+		l := connect(t, Config{Log: log.debug()})
+		config := &tls.Config{ServerName: name, InsecureSkipVerify: true}
+		handshake := make(chan error, 1)
+		go func() { handshake <- tls.Client(l.client, config).Handshake() }()
+		_ = mustRead(t, l.server, 100) // more than half of it is behind the name
+		_ = l.server.Close()
+		if err := <-handshake; err == nil {
+			t.Error("a handshake without a server")
+		}
+		_ = l.client.Close()
+		l.closed()
+		_, has, found := strings.Cut(strings.TrimSpace(log.String()), " server_name=")
+		if has != name || found != (name != "") {
+			t.Errorf("asked for %q: %s", name, log)
+		}
 	}
 }
 

@@ -8,13 +8,15 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // names is the DNS server that upstream names are looked up with while tests run.
-var names = &nameServer{addrs: make(map[string][]netip.Addr), held: make(map[string]chan struct{})}
+var names = &nameServer{addrs: make(map[string][]netip.Addr), held: make(map[string]chan struct{}), asked: make(map[string][]time.Time)}
 
 // TestMain points the process's resolver at names, and lets the test binary stand in for the processes that tests start.
 func TestMain(m *testing.M) {
@@ -38,12 +40,19 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// nameServer answers A queries from a table, and everything else with "no such name".
+// The types of questions (RFC 1035 §3.2.2, RFC 3596 §2.1).
+const (
+	typeA    = 1
+	typeAAAA = 28
+)
+
+// nameServer answers A and AAAA queries from a table; a name that is not there is "no such name".
 type nameServer struct {
 	at    string
 	mu    sync.Mutex
 	addrs map[string][]netip.Addr
 	held  map[string]chan struct{} // names whose questions wait
+	asked map[string][]time.Time   // when a name was asked for; a look-up of both types counts once
 }
 
 // hold has questions for name wait until release is called.
@@ -62,7 +71,14 @@ func (n *nameServer) hold(t *testing.T, name string) (release func()) {
 	return release
 }
 
-// set says which IPv4 addresses a name has, in order.
+// lookUps returns when name was looked up.
+func (n *nameServer) lookUps(name string) []time.Time {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.asked[name])
+}
+
+// set says which addresses a name has, in order.
 func (n *nameServer) set(name string, addrs ...string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -72,11 +88,12 @@ func (n *nameServer) set(name string, addrs ...string) {
 	}
 }
 
-// forget makes a name unknown again.
+// forget makes a name unknown again, as if it had never been asked for.
 func (n *nameServer) forget(name string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	delete(n.addrs, name)
+	delete(n.asked, name)
 }
 
 func (n *nameServer) start() error {
@@ -112,6 +129,9 @@ func (n *nameServer) answer(query []byte) []byte {
 	kind := binary.BigEndian.Uint16(query[end-4:])
 	name := strings.ToLower(strings.Join(labels, "."))
 	n.mu.Lock()
+	if kind == typeA {
+		n.asked[name] = append(n.asked[name], time.Now())
+	}
 	held := n.held[name]
 	n.mu.Unlock()
 	if held != nil {
@@ -128,14 +148,16 @@ func (n *nameServer) answer(query []byte) []byte {
 		out[3] = 3 // no such name
 		return out
 	}
-	if kind != 1 {
-		return out
-	}
-	binary.BigEndian.PutUint16(out[6:], uint16(len(addrs)))
+	count := uint16(0)
 	for _, a := range addrs {
-		ip := a.As4()
-		out = append(out, 0xC0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4) // the question's name, A, IN, TTL 0
-		out = append(out, ip[:]...)
+		if kind != typeA && kind != typeAAAA || a.Is4() != (kind == typeA) {
+			continue
+		}
+		ip := a.AsSlice()
+		out = append(out, 0xC0, 12, 0, byte(kind), 0, 1, 0, 0, 0, 0, 0, byte(len(ip))) // the question's name, type, IN, TTL 0
+		out = append(out, ip...)
+		count++
 	}
+	binary.BigEndian.PutUint16(out[6:], count)
 	return out
 }

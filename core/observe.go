@@ -56,6 +56,9 @@ func (s *session) sniff(data []byte) parsers.Verdict {
 	case parsers.Yes:
 		s.parser = uint8(row)
 		if table[row].New == nil {
+			if about := table[row].About; about != nil && s.w.debug() {
+				s.asked = about(data)
+			}
 			s.setOpaque(table[row].Opaque)
 			return parsers.No
 		}

@@ -45,12 +45,15 @@ func (s *session) pump(d parsers.Direction) {
 			// Nothing is left in the queue, unless the edge spoke of more than data: FIN may have shared it, and a read stops
 			// short at urgent data (tcp_recvmsg).
 			src.readable = src.drain
-		} else if f.limit < readMax && len(buf) == int(f.limit) {
-			f.limit *= 2
+		} else if f.limit < s.w.most && len(buf) == int(f.limit) {
+			f.limit = min(2*f.limit, s.w.most)
 		}
 		s.received[d] += uint64(n)
 		s.w.stats.Bytes[d] += uint64(n)
 		s.relay(d, buf[:n])
+		if d == parsers.ClientToServer {
+			s.w.loop.ExpectAnswer()
+		}
 		if s.phase == phaseClosed || s.parked() && s.tryMove() {
 			return
 		}
@@ -61,9 +64,9 @@ func (s *session) pump(d parsers.Direction) {
 func (s *session) readSize(f *flow) int32 {
 	switch {
 	case s.w.stats.PendingBytes > pendingBudget:
-		return readTight
+		return min(readTight, f.limit)
 	case len(f.kept) > 0:
-		return readMin // it is appended to what is kept
+		return min(readMin, f.limit) // it is appended to what is kept
 	}
 	return f.limit
 }

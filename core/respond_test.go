@@ -144,6 +144,7 @@ func TestResponsesThatAreNotEdited(t *testing.T) {
 		{"long head", get, "HTTP/1.1 200 OK\r\nA: " + strings.Repeat("x", 8000) + "\r\nContent-Length: 0\r\n\r\n", parsers.ReasonHeadSize},
 		{"many lines", get, "HTTP/1.1 200 OK\r\n" + strings.Repeat("A: x\r\n", 100) + "Content-Length: 0\r\n\r\n", parsers.ReasonFieldCount},
 		{"minor version", get, "HTTP/1.3 200 OK\r\nContent-Length: 0\r\n\r\n", parsers.ReasonVersion},
+		{"tab around the length", get, "HTTP/1.1 200 OK\r\nContent-Length:\t0\r\n\r\n", parsers.ReasonFramingTab},
 		{"unknown coding", get, "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nzzz", parsers.ReasonTransferEncoding},
 		{"ambiguous length", get, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
 			parsers.ReasonLengthAndEncoding},

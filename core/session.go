@@ -106,6 +106,8 @@ type session struct {
 
 	detour *detour // outbound with routing: where it leads; nil until a request has a route
 
+	asked string // for the record: the server name that the client asked for
+
 	drainSeen  uint64 // while the engine drains: bytes received in all when last looked
 	drainSince int64  // and the monotonic time since which that has not changed
 
@@ -406,8 +408,13 @@ func (s *session) logSession() {
 	if !s.opaque || !s.w.debug() {
 		return
 	}
-	s.w.e.cfg.Log.Debug("session", "side", s.kind.String(), "reason", s.why.String(),
-		"client", s.peer.AddrPort().String(), "server", s.dest.AddrPort().String(),
+	args := []any{
+		"side", s.kind.String(), "reason", s.why.String(), "client", s.peer.AddrPort().String(), "server", s.dest.AddrPort().String(),
 		"to_server_bytes", s.received[parsers.ClientToServer], "to_client_bytes", s.received[parsers.ServerToClient],
-		"duration", time.Duration(s.w.loop.Now()-s.opened))
+		"duration", time.Duration(s.w.loop.Now() - s.opened),
+	}
+	if s.asked != "" {
+		args = append(args, "server_name", s.asked)
+	}
+	s.w.e.cfg.Log.Debug("session", args...)
 }

@@ -64,6 +64,21 @@ func TestFuzzedSessionsAreStrangers(t *testing.T) {
 	}
 }
 
+// TestSessionsInSmallReads plays the seeds when a read takes a few bytes only, as a network may deliver them.
+func TestSessionsInSmallReads(t *testing.T) {
+	stages := map[byte]*stage{0: newStage(t, 0), knobAnswers: newStage(t, knobAnswers)}
+	for _, most := range smallReads {
+		for _, st := range stages {
+			onLoop(t, st.e, func() { st.w.most = most })
+		}
+		for i, s := range sessionSeeds() {
+			if err := stages[s.knobs&knobAnswers].play(s.client, s.server, s.plan, s.knobs); err != nil {
+				t.Errorf("reads of %d bytes, seed %d: %v", most, i, err)
+			}
+		}
+	}
+}
+
 // stage is an engine that sessions are played on, and what stands around it.
 type stage struct {
 	e        *Engine

@@ -3,6 +3,7 @@ package core
 import (
 	"time"
 
+	"github.com/spanwire/spanwire/core/loop"
 	"github.com/spanwire/spanwire/core/span"
 	"github.com/spanwire/spanwire/core/trace"
 	"github.com/spanwire/spanwire/core/verify"
@@ -92,6 +93,7 @@ type Stats struct {
 	RouteValues   trace.RouteStats            // route values read
 	RouteMoves    uint64                      // upstream connections replaced for a route
 	Verified      [2]verify.Counts            // with Config.Verify, by parsers.Direction
+	BusyPolls     loop.BusyPolls              // waits for an answer awake
 	PendingBytes  int64                       // bytes held for slow receivers now
 	JoinIDs       int                         // ids remembered in the join table now
 	JoinEvicted   uint64                      // ids forgotten before their time, the join table being full
@@ -189,6 +191,8 @@ func (s *Stats) add(o *Stats) {
 	}
 	s.RingDropped += o.RingDropped
 	s.ConnectSpans += o.ConnectSpans
+	s.BusyPolls.Found += o.BusyPolls.Found
+	s.BusyPolls.Vain += o.BusyPolls.Vain
 	s.PendingBytes += o.PendingBytes
 	s.LoopDelay = max(s.LoopDelay, o.LoopDelay)
 }

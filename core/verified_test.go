@@ -1,6 +1,7 @@
 package core
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/spanwire/spanwire/core/verify"
@@ -38,6 +39,18 @@ func TestNothingIsVerifiedUnasked(t *testing.T) {
 		if got := l.e.Stats().Verified; got != want {
 			t.Errorf("verified %+v, want %+v", got, want)
 		}
+	}
+}
+
+// What is told of altered bytes at the end of a session is one line, of places and not of bytes.
+func TestAlteredBytesBesidesAreOneLine(t *testing.T) {
+	var log logBuffer
+	s := &session{w: &worker{e: &Engine{cfg: Config{Log: log.debug()}}}}
+	s.AlteredBesides(verify.Rest{Direction: 1, Findings: 3, Bytes: 7, From: 100, To: 260})
+	const want = `level=ERROR msg="more bytes were altered" `
+	if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, want) ||
+		!strings.Contains(got, " direction=server_to_client places=3 bytes=7 from_offset=100 to_offset=260 ") {
+		t.Errorf("logged %q", got)
 	}
 }
 

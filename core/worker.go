@@ -59,7 +59,8 @@ type worker struct {
 	addr    address
 
 	again againQueue
-	turn  int // turnBytes; tests shorten it
+	turn  int   // turnBytes; tests shorten it
+	most  int32 // readMax, which no read exceeds; tests shorten it
 
 	sessions  *session // list of the open ones
 	closed    *session // list of closed ones to use again, by nextSession
@@ -81,11 +82,11 @@ type worker struct {
 
 // newWorker makes a worker; run starts it.
 func newWorker(e *Engine) (*worker, error) {
-	l, err := loop.New(e.base)
+	l, err := loop.New(e.base, e.cfg.BusyPoll)
 	if err != nil {
 		return nil, err
 	}
-	w := &worker{e: e, loop: l, scratch: make([]byte, readMax), turn: turnBytes, done: make(chan struct{})}
+	w := &worker{e: e, loop: l, scratch: make([]byte, readMax), turn: turnBytes, most: readMax, done: make(chan struct{})}
 	w.again.w, w.drain.w = w, w
 	w.ring = ring.New[span.Record](e.cfg.RingSlots)
 	if e.cfg.Verify != nil {
@@ -278,7 +279,7 @@ func (w *worker) forgetSession(s *session) {
 // snapshot returns the worker's counters. Loop goroutine only.
 func (w *worker) snapshot() Stats {
 	st := w.stats
-	st.RingDropped = w.ring.Dropped()
+	st.RingDropped, st.BusyPolls = w.ring.Dropped(), w.loop.BusyPolls()
 	if w.checker != nil {
 		st.Verified = w.checker.Counts
 	}

@@ -114,3 +114,29 @@ func TestDemoFailsOnAWrongTree(t *testing.T) {
 		t.Errorf("the demo ended with %v:\n%s", err, out)
 	}
 }
+
+// TestDemoSaysWhereTheTraceIs: the address that the demo prints is that of the trace it has drawn, which it has read back from the server by that
+// id; givesBack looks at what is there.
+func TestDemoSaysWhereTheTraceIs(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		pages pages
+		args  []string
+	}{
+		{"Zipkin", zipkinPages, []string{"-collector", "zipkin", "-zipkin-jar", file(t, "SPANWIRE_ZIPKIN_JAR")}},
+		{"Jaeger", jaegerPages, []string{"-collector", "jaeger", "-jaeger", file(t, "SPANWIRE_JAEGER")}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			args := append([]string{"-spanwire", file(t, "SPANWIRE_BIN"), "-service", file(t, "SPANWIRE_DEMO_SERVICE"), "-requests", "4"}, c.args...)
+			out, err := exec.CommandContext(bounded(t), file(t, "SPANWIRE_DEMO"), args...).CombinedOutput()
+			if err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			drawn := regexp.MustCompile(`(?m)^Trace ([0-9a-f]{32}) of `).FindSubmatch(out)
+			told := regexp.MustCompile(`In ` + c.name + `: http://127\.0\.0\.1:\d+` + c.pages.trace + `([0-9a-f]+)\n`).FindSubmatch(out)
+			if drawn == nil || told == nil || string(drawn[1]) != string(told[1]) {
+				t.Errorf("drawn %q, told %q:\n%s", drawn, told, out)
+			}
+		})
+	}
+}

@@ -6,8 +6,11 @@ package e2e
 
 import (
 	"context"
+	"io"
 	"net/http"
+	"net/url"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -90,9 +93,22 @@ func newCollector(t *testing.T) *collector.Collector {
 	return c
 }
 
+// pages says how a server's own user interface is called.
+type pages struct {
+	trace string // the path of a trace's page; the trace id is appended
+	asks  string // the path at which that page asks for the trace; the trace id is appended
+	route string // how the page's script calls the path of a trace; "" = this build of the server has no script
+}
+
+var (
+	zipkinPages = pages{trace: "/zipkin/traces/", asks: "/zipkin/api/v2/trace/", route: `"/traces/:traceId"`}
+	// A Jaeger that is built as a Go tool has a placeholder in the place of its pages.
+	jaegerPages = pages{trace: "/trace/", asks: "/api/traces/"}
+)
+
 // givesBack compares span by span what was sent with what the server answers through its query API, and looks at the page that it
 // has for a trace.
-func givesBack(t *testing.T, ctx context.Context, server *backend.Server, sent []spans.Span, paths []string) {
+func givesBack(t *testing.T, ctx context.Context, server *backend.Server, want pages, sent []spans.Span, paths []string) {
 	t.Helper()
 	waiting, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
@@ -106,8 +122,49 @@ func givesBack(t *testing.T, ctx context.Context, server *backend.Server, sent [
 	if err := mesh.Verify(got, paths); err != nil {
 		t.Error(err)
 	}
-	page := server.UI(sent[0].TraceID)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, page, nil)
+	for id, trace := range spans.ByTrace(sent) {
+		want.check(t, ctx, server.UI(id), trace)
+		break // they are alike
+	}
+}
+
+// script finds what a page runs.
+var script = regexp.MustCompile(`<script [^>]*src="([^"]+)"`)
+
+// check looks at the address of trace's page as a browser does: the page is there, its script knows such a path, and what it asks the server
+// for by the id in the address is the trace. A page of scripts answers 200 for paths that it then says it does not know.
+func (p pages) check(t *testing.T, ctx context.Context, address string, trace []spans.Span) {
+	t.Helper()
+	at, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, ok := strings.CutPrefix(at.Path, p.trace)
+	if !ok {
+		t.Fatalf("%s is not below %s", address, p.trace)
+	}
+	page := get(t, ctx, address, "text/html")
+	if p.route != "" {
+		src := script.FindStringSubmatch(page)
+		if src == nil {
+			t.Fatalf("%s has no script:\n%s", address, page)
+		}
+		if !strings.Contains(get(t, ctx, at.ResolveReference(&url.URL{Path: src[1]}).String(), ""), p.route) {
+			t.Errorf("%s has no %s", src[1], p.route)
+		}
+	}
+	answer := get(t, ctx, at.ResolveReference(&url.URL{Path: p.asks + id}).String(), "application/json")
+	for _, s := range trace {
+		if s.TraceID != id || !strings.Contains(answer, `"`+s.ID+`"`) {
+			t.Errorf("%s is not in the trace %s:\n%.2000s", s.ID, id, answer)
+		}
+	}
+}
+
+// get returns the answer of an address, of which the type is that, or any.
+func get(t *testing.T, ctx context.Context, address, contentType string) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,10 +172,12 @@ func givesBack(t *testing.T, ctx context.Context, server *backend.Server, sent [
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = resp.Body.Close()
-	if resp.StatusCode != http.StatusOK || !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html") {
-		t.Errorf("%s: status %d, %s", page, resp.StatusCode, resp.Header.Get("Content-Type"))
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK || !strings.HasPrefix(resp.Header.Get("Content-Type"), contentType) {
+		t.Fatalf("%s: status %d, %s, %v", address, resp.StatusCode, resp.Header.Get("Content-Type"), err)
 	}
+	return string(body)
 }
 
 // TestZipkin: the sidecars send to Zipkin, and the same spans as OTLP to a collector of the test, which tells what Zipkin must know.
@@ -136,7 +195,7 @@ func TestZipkin(t *testing.T) {
 	defer z.Kill()
 	c := newCollector(t)
 	sent, paths := run(t, ctx, c, []string{"--exporter", "zipkin,otlp", "--zipkin-endpoint", z.Endpoint(), "--otlp-endpoint", c.OTLPEndpoint()})
-	givesBack(t, ctx, &z.Server, sent, paths)
+	givesBack(t, ctx, &z.Server, zipkinPages, sent, paths)
 }
 
 // TestJaeger: the sidecars send to Jaeger in each of its wire formats, and the same spans as Zipkin v2 to a collector of the test,
@@ -153,7 +212,7 @@ func TestJaeger(t *testing.T) {
 		t.Run(endpoint.Format, func(t *testing.T) {
 			c := newCollector(t)
 			sent, paths := run(t, ctx, c, []string{"--exporter", "jaeger,zipkin", "--jaeger-endpoint", endpoint.URL, "--zipkin-endpoint", c.ZipkinEndpoint()})
-			givesBack(t, ctx, &j.Server, sent, paths)
+			givesBack(t, ctx, &j.Server, jaegerPages, sent, paths)
 		})
 	}
 }

@@ -6,10 +6,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/spanwire/spanwire/core/span"
+	"github.com/spanwire/spanwire/internal/need"
 )
 
 // TestEveryExporterOfTheTable ranges over the table: whatever an exporter does, its accounts hold, it takes hostile records, it ends
@@ -81,7 +83,7 @@ func agentSocket(t *testing.T, addr string) *net.UDPConn {
 	t.Helper()
 	conn, err := net.ListenPacket("udp", addr)
 	if err != nil {
-		t.Skipf("cannot listen on %s: %v", addr, err)
+		need.Missing(t, "a socket at "+addr, err.Error())
 	}
 	t.Cleanup(func() { conn.Close() })
 	udp := conn.(*net.UDPConn)
@@ -150,58 +152,93 @@ func TestAnAgentThatIsAwayCostsNothing(t *testing.T) {
 	shutdown(t, p, time.Second)
 }
 
-func TestIPv6OnlyCollectors(t *testing.T) {
-	l, err := net.Listen("tcp6", "[::1]:0")
+// listenIPv6 listens at ::1.
+func listenIPv6(t *testing.T) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", "[::1]:0")
 	if err != nil {
-		t.Skipf("no IPv6 here: %v", err)
+		need.Missing(t, "IPv6 at ::1", err.Error())
 	}
-	col := newCollector(t)
-	srv := &http.Server{Handler: col}
-	go srv.Serve(l)
-	defer srv.Close()
-	agent := agentSocket(t, "[::1]:0")
-	cfg := testConfig("zipkin", "jaeger")
-	cfg.ZipkinEndpoint, cfg.JaegerEndpoint = "http://"+l.Addr().String()+"/api/v2/spans", "udp://"+agent.LocalAddr().String()
-	p, rings := newTestPipeline(t, cfg, 64)
-	p.Start()
-	pushMany(t, rings[0], 0, 10)
-	s := shutdown(t, p, 5*time.Second)
-	col.checkOnce(10)
-	if s.Exporters[1].Exported != 10 {
-		t.Errorf("%+v", s)
-	}
-	agent.SetReadDeadline(time.Now().Add(5 * time.Second))
-	if n, err := agent.Read(make([]byte, 1<<16)); err != nil || n == 0 {
-		t.Errorf("%d bytes: %v", n, err)
+	t.Cleanup(func() { l.Close() })
+	return l
+}
+
+// Every way out of the table, to an address and to a name that has no other.
+func TestIPv6OnlyCollectors(t *testing.T) {
+	moveTo("::1")
+	for _, host := range []string{"[::1]", "six.test"} {
+		for _, c := range []struct{ kind, path string }{
+			{"zipkin", "/api/v2/spans"}, {"otlp", "/v1/traces"}, {"jaeger", "/v1/traces"}, {"jaeger", "/api/traces"}, {"jaeger", ""},
+		} {
+			t.Run(c.kind+" "+host+c.path, func(t *testing.T) {
+				l := listenIPv6(t)
+				var asked atomic.Int64
+				srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if r.URL.Path == c.path {
+						asked.Add(1)
+					}
+					w.WriteHeader(http.StatusAccepted)
+				})}
+				go srv.Serve(l)
+				defer srv.Close()
+				_, port, _ := net.SplitHostPort(l.Addr().String())
+				endpoint := "http://" + host + ":" + port + c.path
+				var agent *net.UDPConn
+				if c.path == "" {
+					agent = agentSocket(t, "[::1]:0")
+					_, port, _ := net.SplitHostPort(agent.LocalAddr().String())
+					endpoint = "udp://" + host + ":" + port
+				}
+				cfg := testConfig(c.kind)
+				cfg.ZipkinEndpoint, cfg.OTLPEndpoint, cfg.JaegerEndpoint = endpoint, endpoint, endpoint
+				p, rings := newTestPipeline(t, cfg, 64)
+				p.Start()
+				pushMany(t, rings[0], 0, 10)
+				if s := shutdown(t, p, 5*time.Second); s.Exporters[0].Exported != 10 {
+					t.Errorf("%+v", s)
+				}
+				if agent == nil {
+					if asked.Load() == 0 {
+						t.Error("nothing came")
+					}
+					return
+				}
+				agent.SetReadDeadline(time.Now().Add(5 * time.Second))
+				if n, err := agent.Read(make([]byte, 1<<16)); err != nil || n == 0 {
+					t.Errorf("%d bytes: %v", n, err)
+				}
+			})
+		}
 	}
 }
 
-// TestNamesWithTwoAddresses: localhost is both ::1 and 127.0.0.1 on most machines, and the collector listens on one of them.
+// TestNamesWithTwoAddresses: the name is both ::1 and 127.0.0.1, as localhost is on most machines, and the collector listens on one of them.
 func TestNamesWithTwoAddresses(t *testing.T) {
+	moveTo("::1", "127.0.0.1")
 	for _, network := range []string{"tcp4", "tcp6"} {
-		l, err := net.Listen(network, map[string]string{"tcp4": "127.0.0.1:0", "tcp6": "[::1]:0"}[network])
-		if err != nil {
-			t.Logf("no %s here: %v", network, err)
-			continue
-		}
-		addrs, err := net.LookupHost("localhost")
-		if err != nil || network == "tcp6" && !strings.Contains(strings.Join(addrs, " "), "::1") {
-			t.Logf("localhost is %v: a name with two addresses is not tested here, an IPv6-only collector elsewhere", addrs)
-			_ = l.Close()
-			continue
-		}
-		col := newCollector(t)
-		srv := &http.Server{Handler: col}
-		go srv.Serve(l)
-		_, port, _ := net.SplitHostPort(l.Addr().String())
-		cfg := testConfig("zipkin")
-		cfg.ZipkinEndpoint = "http://localhost:" + port + "/"
-		p, rings := newTestPipeline(t, cfg, 64)
-		p.Start()
-		pushMany(t, rings[0], 0, 5)
-		shutdown(t, p, 5*time.Second)
-		col.checkOnce(5)
-		srv.Close()
+		t.Run(network, func(t *testing.T) {
+			var l net.Listener
+			if network == "tcp6" {
+				l = listenIPv6(t)
+			} else {
+				var err error
+				if l, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			col := newCollector(t)
+			srv := &http.Server{Handler: col}
+			go srv.Serve(l)
+			defer srv.Close()
+			_, port, _ := net.SplitHostPort(l.Addr().String())
+			cfg := testConfig("zipkin")
+			cfg.ZipkinEndpoint = "http://two.test:" + port + "/"
+			p, rings := newTestPipeline(t, cfg, 64)
+			p.Start()
+			pushMany(t, rings[0], 0, 5)
+			shutdown(t, p, 5*time.Second)
+			col.checkOnce(5)
+		})
 	}
 }
 

@@ -12,6 +12,9 @@ import (
 func parseEndpoint(name, value string, schemes ...string) (*url.URL, error) {
 	allowed := "allowed: " + strings.Join(schemes, "://…, ") + "://…"
 	u, err := url.Parse(value)
+	if err == nil {
+		err = canBeSentTo(u)
+	}
 	if err != nil {
 		// The text of err repeats the value, which may hold a password.
 		return nil, fmt.Errorf("%s %q: not a URL; %s", name, hideUser(value), allowed)
@@ -29,6 +32,16 @@ func parseEndpoint(name, value string, schemes ...string) (*url.URL, error) {
 		return nil, fmt.Errorf("%s %q: bad port; allowed: 1 to 65535", name, shown(u))
 	}
 	return u, nil
+}
+
+// canBeSentTo returns an error for what net/url takes and neither writes so that it reads it again, nor package net dials: odd zones of addresses,
+// brackets in names.
+func canBeSentTo(u *url.URL) error {
+	if _, err := url.Parse(u.String()); err != nil {
+		return err
+	}
+	_, _, err := net.SplitHostPort(hostPortOf(u, "80"))
+	return err
 }
 
 // validPort reports whether s is a port.

@@ -257,15 +257,24 @@ func (s *httpSender) judge(resp *fasthttp.Response) Result {
 
 // retryAfter returns what the header Retry-After asks for (RFC 9110 §10.2.3), 0 when there is none that can be read.
 func retryAfter(resp *fasthttp.Response, now time.Time) time.Duration {
-	value := resp.Header.Peek("Retry-After")
-	if seconds, err := strconv.ParseUint(string(value), 10, 31); err == nil {
-		return min(time.Duration(seconds)*time.Second, maxRetryAfter)
+	value := string(resp.Header.Peek("Retry-After"))
+	if value != "" && strings.Trim(value, "0123456789") == "" {
+		seconds, err := strconv.ParseUint(value, 10, 32)
+		if err != nil || seconds > uint64(maxRetryAfter/time.Second) { // too large for a number, too
+			return maxRetryAfter
+		}
+		return time.Duration(seconds) * time.Second
 	}
-	if at, err := fasthttp.ParseHTTPDate(value); err == nil {
-		return max(0, min(at.Sub(now), maxRetryAfter))
+	for _, layout := range httpDates {
+		if at, err := time.Parse(layout, value); err == nil {
+			return max(0, min(at.Sub(now), maxRetryAfter))
+		}
 	}
 	return 0
 }
+
+// httpDates are the forms of a date that a recipient has to read (RFC 9110 §5.6.7).
+var httpDates = [...]string{"Mon, 02 Jan 2006 15:04:05 GMT", time.RFC850, time.ANSIC}
 
 // printable returns the start of a collector's message, fit for a line of the log.
 func printable(body []byte) string {

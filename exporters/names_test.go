@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// names is the DNS server that collectors are looked up with while tests run: every name has the one address that is set.
-var names atomic.Pointer[netip.Addr]
+// names is the DNS server that collectors are looked up with while tests run: every name has the addresses that are set.
+var names atomic.Pointer[[]netip.Addr]
 
 // TestMain points the process's resolver at it. Names of the hosts file, localhost among them, are found there as ever.
 func TestMain(m *testing.M) {
@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// answerNames answers queries with one question (RFC 1035 §4.1): for A with the address, for anything else with nothing.
+// answerNames answers queries with one question (RFC 1035 §4.1): for A and AAAA with the addresses of that kind, for anything else with none.
 func answerNames(conn net.PacketConn) {
 	b := make([]byte, 1500)
 	for {
@@ -49,24 +49,31 @@ func answerNames(conn net.PacketConn) {
 		out[2], out[3] = 0x84, 0 // response, authoritative
 		binary.BigEndian.PutUint32(out[6:], 0)
 		binary.BigEndian.PutUint16(out[10:], 0)
-		addr := names.Load()
-		switch {
-		case addr == nil:
+		addrs := names.Load()
+		if addrs == nil {
 			out[3] = 3 // no such name
-		case binary.BigEndian.Uint16(out[end-4:]) == 1:
-			out[7] = 1
-			out = append(out, 0xC0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4) // the question's name, A, IN, TTL 0
-			ip := addr.As4()
-			out = append(out, ip[:]...)
+			addrs = new([]netip.Addr)
+		}
+		kind := binary.BigEndian.Uint16(out[end-4:])
+		for _, a := range *addrs {
+			if kind == 1 && a.Is4() || kind == 28 && a.Is6() {
+				ip := a.AsSlice()
+				out[7]++
+				out = append(out, 0xC0, 12, 0, byte(kind), 0, 1, 0, 0, 0, 0, 0, byte(len(ip))) // the question's name, type, IN, TTL 0
+				out = append(out, ip...)
+			}
 		}
 		_, _ = conn.WriteTo(out, peer)
 	}
 }
 
-// moveTo lets every name have the address.
-func moveTo(addr string) {
-	a := netip.MustParseAddr(addr)
-	names.Store(&a)
+// moveTo lets every name have the addresses, and those only.
+func moveTo(addrs ...string) {
+	var all []netip.Addr
+	for _, a := range addrs {
+		all = append(all, netip.MustParseAddr(a))
+	}
+	names.Store(&all)
 }
 
 // at serves a collector at addr.

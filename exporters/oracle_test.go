@@ -414,6 +414,7 @@ func hostile() []*span.Record {
 	add(func(r *span.Record) { r.Status = 503 })
 	add(func(r *span.Record) { r.Status = 404 })
 	add(func(r *span.Record) { r.SetText(span.Method, []byte("BREW\xff")) })
+	add(func(r *span.Record) { r.AddTag("spanwire.unedited", []byte("duplicate_host")) })
 	for f := range span.NumFailures {
 		add(func(r *span.Record) { r.Failure, r.Status, r.ResponseBytes = f, 0, 0 })
 	}
@@ -467,9 +468,9 @@ func TestOTLPSpanOfAnyLength(t *testing.T) {
 		dst := append(make([]byte, 0, 8), otlpSpan, 0, 0)
 		body := strings.Repeat("b", n)
 		dst = moveOTLPSpan(append(dst, body...), 3, n)
-		number, _, data, rest, ok := protoField(dst)
-		if !ok || number != 2 || string(data) != body || len(rest) != 0 {
-			t.Errorf("%d bytes: field %d with %d bytes, %d behind", n, number, len(data), len(rest))
+		f, rest, ok := protoField(dst)
+		if !ok || f.number != 2 || string(f.data) != body || len(rest) != 0 {
+			t.Errorf("%d bytes: field %d with %d bytes, %d behind", n, f.number, len(f.data), len(rest))
 		}
 	}
 	// A span of less than 128 bytes exists only without any text.

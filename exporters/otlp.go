@@ -47,7 +47,7 @@ func otlpTo(cfg *Config, setting string, u *url.URL) (*Exporter, error) {
 }
 
 // otlpAccepted reads ExportTraceServiceResponse.partial_success: rejected_spans and error_message. What cannot be read counts as full
-// success: the status said so.
+// success: the status said so. Fields of another type than theirs are passed over, as protobuf has it.
 func otlpAccepted(body []byte) (rejected int, message string) {
 	const (
 		partialSuccess = 1
@@ -55,63 +55,74 @@ func otlpAccepted(body []byte) (rejected int, message string) {
 		errorMessage   = 2
 	)
 	for len(body) > 0 {
-		number, _, data, rest, ok := protoField(body)
+		f, rest, ok := protoField(body)
 		if !ok {
 			return 0, ""
 		}
 		body = rest
-		if number != partialSuccess {
+		if f.number != partialSuccess || f.kind != protoBytes {
 			continue
 		}
-		for len(data) > 0 {
-			number, value, text, rest, ok := protoField(data)
+		for data := f.data; len(data) > 0; {
+			f, rest, ok := protoField(data)
 			if !ok {
 				return 0, ""
 			}
 			data = rest
-			switch number {
-			case rejectedSpans:
-				rejected = int(min(value, 1<<31-1))
-			case errorMessage:
-				message = printable(text)
+			switch {
+			case f.number == rejectedSpans && f.kind == protoVarint:
+				rejected = int(max(0, min(int64(f.value), 1<<31-1))) // a negative number of spans is none
+			case f.number == errorMessage && f.kind == protoBytes:
+				message = printable(f.data)
 			}
 		}
 	}
 	return rejected, message
 }
 
-// protoField splits the first field off a protobuf message: its number, its value (a varint or a fixed) or its data (length-delimited),
-// and what follows.
-func protoField(b []byte) (number, value uint64, data, rest []byte, ok bool) {
+// The kinds of fields on the wire that are read; what they are called is in protobuf's encoding.
+const (
+	protoVarint  = 0
+	protoFixed64 = 1
+	protoBytes   = 2
+	protoFixed32 = 5
+)
+
+// field is a field of a protobuf message: its value if it is a varint, its data if its length is given. data is a part of the message.
+type field struct {
+	number, kind, value uint64
+	data                []byte
+}
+
+// protoField splits the first field off a protobuf message. ok is false for what is no field, and for the groups of old.
+func protoField(b []byte) (f field, rest []byte, ok bool) {
+	const maxNumber = 1<<29 - 1
 	tag, n := binary.Uvarint(b)
-	if n <= 0 {
-		return 0, 0, nil, nil, false
+	f.number, f.kind = tag>>3, tag&7
+	if n <= 0 || f.number < 1 || f.number > maxNumber {
+		return f, nil, false
 	}
 	b = b[n:]
-	switch tag & 7 {
-	case 0:
-		value, n = binary.Uvarint(b)
-		if n <= 0 {
-			return 0, 0, nil, nil, false
-		}
-		return tag >> 3, value, nil, b[n:], true
-	case 1:
-		if len(b) < 8 {
-			return 0, 0, nil, nil, false
-		}
-		return tag >> 3, binary.LittleEndian.Uint64(b), nil, b[8:], true
-	case 2:
-		size, n := binary.Uvarint(b)
-		if n <= 0 || size > uint64(len(b)-n) {
-			return 0, 0, nil, nil, false
+	size := uint64(0)
+	switch f.kind {
+	case protoVarint:
+		f.value, n = binary.Uvarint(b)
+		return f, b[max(n, 0):], n > 0
+	case protoFixed64:
+		size = 8
+	case protoBytes:
+		if size, n = binary.Uvarint(b); n <= 0 {
+			return f, nil, false
 		}
 		b = b[n:]
-		return tag >> 3, 0, b[:size], b[size:], true
-	case 5:
-		if len(b) < 4 {
-			return 0, 0, nil, nil, false
-		}
-		return tag >> 3, uint64(binary.LittleEndian.Uint32(b)), nil, b[4:], true
+	case protoFixed32:
+		size = 4
+	default:
+		return f, nil, false
 	}
-	return 0, 0, nil, nil, false
+	if size > uint64(len(b)) {
+		return f, nil, false
+	}
+	f.data = b[:size]
+	return f, b[size:], true
 }

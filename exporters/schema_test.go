@@ -48,6 +48,7 @@ func TestSchemas(t *testing.T) {
 		{"an answer that says it failed", "otel", span.Client, func(r *span.Record) { r.SetTextString(span.Protocol, "lines"); r.Failure = span.FailureAnswered }, true,
 			map[string]string{"error.type": "failed"}},
 		{"own tag", "otel", span.Server, func(r *span.Record) { r.AddTag("tenant", []byte("a\xffb")) }, false, map[string]string{"tenant": "a\uFFFDb"}},
+		{"unedited", "otel", span.Server, func(r *span.Record) { r.AddTag("spanwire.unedited", []byte("no_host")) }, false, map[string]string{"spanwire.unedited": "no_host"}},
 
 		{"server", "zipkin", span.Server, none, false, map[string]string{
 			"http.method": "GET", "http.path": "/api/Carts/17", "http.host": "cart.shop.svc:8080", "http.status_code": "200",
@@ -55,6 +56,7 @@ func TestSchemas(t *testing.T) {
 		}},
 		{"error status", "zipkin", span.Server, func(r *span.Record) { r.Status = 500 }, true, map[string]string{"error": "500"}},
 		{"failure", "zipkin", span.Client, func(r *span.Record) { r.Failure, r.Status = span.FailureRefused, 0 }, true, map[string]string{"error": "connection_refused"}},
+		{"unedited", "zipkin", span.Client, func(r *span.Record) { r.AddTag("spanwire.unedited", []byte("no_host")) }, false, map[string]string{"spanwire.unedited": "no_host"}},
 
 		{"server", "netra", span.Server, none, false, map[string]string{
 			"remote_addr": "10.1.2.3:41234", "http.host": "cart.shop.svc:8080", "http.path": "/api/Carts/17?page=2", "http.method": "GET",
@@ -62,6 +64,7 @@ func TestSchemas(t *testing.T) {
 			"http.response_size": "1500", "http.status_code": "200",
 		}},
 		{"client", "netra", span.Client, none, false, map[string]string{"remote_addr": "10.9.8.7:8080"}},
+		{"unedited", "netra", span.Client, func(r *span.Record) { r.AddTag("spanwire.unedited", []byte("no_host")) }, false, map[string]string{"spanwire.unedited": "no_host"}},
 		{"no answer", "netra", span.Client, func(r *span.Record) { r.Failure, r.Status = span.FailureDialTimeout, 0 }, true,
 			map[string]string{"http.response_size": "-1", "error": "true", "error.type": "dial_timeout", "timeout": "true"}},
 	} {

@@ -12,7 +12,7 @@ import (
 // where the kernel has what the rules need, else iptables. After an error nothing has changed.
 func Add(c Config, want Backend) (Backend, error) {
 	p := NewPlan(c)
-	used, err := addBy(p, want)
+	used, err := addBy(p, want, open)
 	if err != nil {
 		return "", err
 	}
@@ -64,7 +64,7 @@ func open(b Backend) (backend, error) {
 }
 
 // addBy installs p by the first back end of those wanted that can.
-func addBy(p *Plan, want Backend) (backend, error) {
+func addBy(p *Plan, want Backend, open func(Backend) (backend, error)) (backend, error) {
 	order := []Backend{want}
 	if want == Auto {
 		order = []Backend{NFT, IPTables}
@@ -101,8 +101,9 @@ func tried(b backend, p *Plan, err error) error {
 type Removed struct {
 	// Nothing: there were no rules.
 	Nothing bool
-	// Open is how many redirected connections live on, Reset how many were cut off.
-	Open, Reset int
+	// Open is how many redirected connections live on, Reset how many were reset at both ends, Left how many the kernel would not reset: with
+	// the rules gone they are cut off all the same, but their ends are not told.
+	Open, Reset, Left int
 }
 
 // waitStep is how often Remove looks whether the last connection has ended.
@@ -117,29 +118,35 @@ func Remove(ctx context.Context, only Backend, wait, now bool) (Removed, error) 
 	}
 	r := Removed{Nothing: len(found) == 0}
 	for _, h := range found {
-		open, err := h.remove(ctx, wait, now)
+		if now {
+			reset, left, err := h.cut()
+			if err != nil {
+				return r, fmt.Errorf("%s: %w", h.name(), err)
+			}
+			r.Reset, r.Left = r.Reset+reset, left
+			continue
+		}
+		open, err := h.remove(ctx, wait)
 		if err != nil {
 			return r, fmt.Errorf("%s: %w", h.name(), err)
 		}
-		if now {
-			r.Reset = max(r.Reset, open)
-		} else {
-			r.Open = max(r.Open, open)
-		}
+		r.Open = max(r.Open, open)
 	}
 	return r, nil
 }
 
-// remove is Remove for one back end; it returns how many redirected connections there were when it ended.
-func (h *holder) remove(ctx context.Context, wait, now bool) (open int, err error) {
-	port := h.in.Config.RedirectPort
-	if now {
-		if err := h.stop(); err != nil {
-			return 0, err
-		}
-		open = resetSessions(port)
-		return open, h.clear()
+// cut is Remove at once for one back end.
+func (h *holder) cut() (reset, left int, err error) {
+	if err := h.stop(); err != nil {
+		return 0, 0, err
 	}
+	reset, left = resetSessions(h.in.Config.RedirectPort)
+	return reset, left, h.clear()
+}
+
+// remove is Remove for one back end; it returns how many redirected connections there were when it ended.
+func (h *holder) remove(ctx context.Context, wait bool) (open int, err error) {
+	port := h.in.Config.RedirectPort
 	if h.in.Active || len(h.in.Problems) > 0 {
 		if err := h.stop(); err != nil {
 			return 0, err

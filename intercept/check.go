@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // Finding is something that is wrong, and what to do about it.
@@ -11,6 +12,9 @@ type Finding struct{ What, Do string }
 
 // String returns both in one line.
 func (f Finding) String() string { return f.What + ": " + f.Do }
+
+// heartbeatPatience is how long Check waits for a heartbeat: rules that were added a moment ago have had none yet. Two come in a second.
+const heartbeatPatience = time.Second
 
 // Check says what is wrong with the interception on this host; nothing when all is well. c is what rules would be made from if none are
 // there; those that are bear their own settings.
@@ -29,11 +33,15 @@ func Check(c Config, only Backend) ([]Finding, error) {
 		return []Finding{{fmt.Sprintf("the rules were removed; %d redirected connections live on", Sessions(in.Config.RedirectPort)),
 			"run spanwire intercept add to redirect again, or remove --wait to wait for the last of them"}}, nil
 	}
-	for _, p := range in.Problems {
-		found = append(found, Finding{p, "run spanwire intercept add with your settings again"})
-	}
+	found = append(found, in.Problems...)
 	found = append(found, checkSidecar(in.Config)...)
 	if in.Config.FailOpen {
+		for end := time.Now().Add(heartbeatPatience); len(in.checkHeartbeat()) > 0 && time.Now().Before(end); {
+			time.Sleep(heartbeatPatience / 10)
+			if again, err := Find(only); err == nil && again != nil && again.Active && again.Config.FailOpen {
+				in = again
+			}
+		}
 		found = append(found, in.checkHeartbeat()...)
 	}
 	return found, nil
@@ -42,15 +50,18 @@ func Check(c Config, only Backend) ([]Finding, error) {
 // ErrLoop says that the sidecar's own connections would be redirected to itself, and to itself again, until descriptors run out.
 var ErrLoop = errors.New("its own connections would come back to it without end")
 
-// CheckLoop is asked before rules are added: a sidecar that listens already, and runs as root, must be whom they spare. That of another user may
-// be spared for its group, which the kernel does not tell.
+// CheckLoop is asked before rules are added: a sidecar that listens already must be whom they spare, by its user or by its group. Whose group
+// cannot be told is believed.
 func CheckLoop(c Config) error {
 	l := listenerAt(c.RedirectPort)
-	if !l.Some || l.UID != 0 || c.UID == 0 || c.GID == 0 {
+	if !l.Some || l.UID == c.UID {
 		return nil
 	}
-	return fmt.Errorf("the sidecar at port %d runs as root, and the rules would spare user %d: %w; run it as user %d, or add --uid 0",
-		c.RedirectPort, c.UID, ErrLoop, c.UID)
+	if gid, ok := groupOf(l.inode); !ok && l.UID != 0 || ok && gid == c.GID {
+		return nil
+	}
+	return fmt.Errorf("the sidecar at port %d runs as user %d, and the rules would spare user %d and group %d: %w; run it as user %d, or add --uid %d",
+		c.RedirectPort, l.UID, c.UID, c.GID, ErrLoop, c.UID, l.UID)
 }
 
 // CheckOwn is asked by a sidecar that is about to listen at port as this user and group: rules that lead there must spare it. It can see them

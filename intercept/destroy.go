@@ -2,6 +2,7 @@ package intercept
 
 import (
 	"encoding/binary"
+	"errors"
 	"net/netip"
 
 	"github.com/mdlayher/netlink"
@@ -17,8 +18,8 @@ const (
 
 // resetSessions resets the connections that were redirected to port, at both ends, while the rules are still there to bring the resets to the
 // clients. Without, a client that waits for an answer would wait for ever: what the sidecar sends no longer looks like an answer to it.
-// It returns how many there were. A kernel that cannot (CONFIG_INET_DIAG_DESTROY) leaves them to what the missing rules do.
-func resetSessions(port uint16) (n int) {
+// It returns how many it reset, and how many it could not: a kernel that lacks CONFIG_INET_DIAG_DESTROY leaves them to what the missing rules do.
+func resetSessions(port uint16) (reset, left int) {
 	conn, err := netlink.Dial(unix.NETLINK_SOCK_DIAG, nil)
 	if err == nil {
 		defer func() { _ = conn.Close() }()
@@ -30,12 +31,19 @@ func resetSessions(port uint16) (n int) {
 		}
 	})
 	for _, s := range found {
-		if err == nil {
-			_, _ = conn.Execute(netlink.Message{ // gone by now, or not possible: nothing to do
+		failed := err
+		if failed == nil {
+			_, failed = conn.Execute(netlink.Message{
 				Header: netlink.Header{Type: sockDestroy, Flags: netlink.Request | netlink.Acknowledge}, Data: diagRequest(s)})
 		}
+		switch {
+		case failed == nil:
+			reset++
+		case !errors.Is(failed, unix.ENOENT): // else it has ended by itself
+			left++
+		}
 	}
-	return len(found)
+	return reset, left
 }
 
 // diagRequest is struct inet_diag_req_v2 (man 7 sock_diag) that names the socket.

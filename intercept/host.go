@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,6 +24,7 @@ type socketLine struct {
 	local, remote netip.AddrPort
 	state         uint8
 	uid           uint32
+	inode         uint64
 	v6            bool // a socket of IPv6, which may bear v4 addresses
 }
 
@@ -48,22 +50,23 @@ func sockets(f func(socketLine)) {
 	}
 }
 
-// parseSocket reads a line of /proc/net/tcp or tcp6: "sl local rem st tx:rx tr:when retrnsmt uid …"; false for the head and for what is no
+// parseSocket reads a line of /proc/net/tcp or tcp6: "sl local rem st tx:rx tr:when retrnsmt uid timeout inode …"; false for the head and for what is no
 // such line.
 func parseSocket(line string) (socketLine, bool) {
 	f := strings.Fields(line)
-	if len(f) < 8 {
+	if len(f) < 10 {
 		return socketLine{}, false
 	}
 	local, ok := parseHexAddr(f[1])
 	remote, ok2 := parseHexAddr(f[2])
 	state, err := strconv.ParseUint(f[3], 16, 8)
 	uid, err2 := strconv.ParseUint(f[7], 10, 32)
-	if !ok || !ok2 || err != nil || err2 != nil {
+	inode, err3 := strconv.ParseUint(f[9], 10, 64)
+	if !ok || !ok2 || err != nil || err2 != nil || err3 != nil {
 		return socketLine{}, false
 	}
 	v6 := strings.IndexByte(f[1], ':') == 32
-	return socketLine{local, remote, uint8(state), uint32(uid), v6}, true
+	return socketLine{local, remote, uint8(state), uint32(uid), inode, v6}, true
 }
 
 // parseHexAddr reads an address as the kernel prints it: words of four bytes in the host's order. Every platform that this builds for is
@@ -98,6 +101,7 @@ type Listener struct {
 	V4, V6 bool   // at every address of the family
 	Some   bool   // at all
 	UID    uint32 // whose socket it is
+	inode  uint64
 }
 
 // listenerAt looks who listens at port. A socket at [::] takes IPv4 too unless it was told otherwise, which /proc does not say; two sockets
@@ -107,13 +111,38 @@ func listenerAt(port uint16) (l Listener) {
 		if s.local.Port() != port || s.state != stateListen {
 			return
 		}
-		l.Some, l.UID = true, s.uid
+		l.Some, l.UID, l.inode = true, s.uid, s.inode
 		if s.local.Addr().IsUnspecified() {
 			l.V4 = true
 			l.V6 = l.V6 || s.local.Addr().Is6()
 		}
 	})
 	return l
+}
+
+// groupOf returns the group that a process runs as which holds the socket; false where none can be found: it may be in another namespace of
+// processes, or not for us to look at.
+func groupOf(inode uint64) (gid uint32, ok bool) {
+	want := "socket:[" + strconv.FormatUint(inode, 10) + "]"
+	held, _ := filepath.Glob("/proc/[0-9]*/fd/[0-9]*")
+	for _, fd := range held {
+		if to, err := os.Readlink(fd); err != nil || to != want {
+			continue
+		}
+		status, err := os.ReadFile(filepath.Join(filepath.Dir(filepath.Dir(fd)), "status"))
+		if err != nil {
+			continue
+		}
+		// "Gid: real effective saved filesystem": the kernel's rules look at the last (man 5 proc_pid_status).
+		_, rest, _ := strings.Cut(string(status), "\nGid:")
+		line, _, _ := strings.Cut(rest, "\n")
+		if f := strings.Fields(line); len(f) == 4 {
+			if id, err := strconv.ParseUint(f[3], 10, 32); err == nil {
+				return uint32(id), true
+			}
+		}
+	}
+	return 0, false
 }
 
 // HostHasIPv6 reports whether an interface of this network namespace has an IPv6 address.

@@ -12,15 +12,18 @@ type Installed struct {
 	Config Config
 	// Active: they redirect. Else they were removed and stay for the connections that had been redirected.
 	Active bool
-	// Problems are what differs from what add installs.
-	Problems []string
+	// Problems are what differs from what add installs, and what to do about it.
+	Problems []Finding
 	// AliveV4 and AliveV6 say whether a heartbeat came lately; of meaning with Config.FailOpen.
 	AliveV4, AliveV6 bool
 }
 
-// alter adds a problem.
+// addAgain is what to do about rules that are not as they were installed.
+const addAgain = "run spanwire intercept add with your settings again"
+
+// alter adds a problem that adding again mends.
 func (in *Installed) alter(format string, args ...any) {
-	in.Problems = append(in.Problems, fmt.Sprintf(format, args...))
+	in.Problems = append(in.Problems, Finding{fmt.Sprintf(format, args...), addAgain})
 }
 
 // plan is what add would install.

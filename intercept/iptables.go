@@ -203,12 +203,14 @@ func (t *iptables) installed() (*Installed, error) {
 		case err != nil:
 			return nil, err
 		case in == nil && all != nil:
-			all.Problems = append(all.Problems, "IPv6 is not covered: ip6tables has no rules")
+			if HostHasIPv6() {
+				all.alter("IPv6 is not covered: ip6tables has no rules")
+			}
 		case in == nil:
 		case all == nil:
 			all = in
 			if f.v6 {
-				all.Problems = append(all.Problems, "IPv4 is not covered: iptables has no rules")
+				all.alter("IPv4 is not covered: iptables has no rules")
 			}
 		default:
 			all.AliveV6 = in.AliveV6
@@ -221,7 +223,8 @@ func (t *iptables) installed() (*Installed, error) {
 		}
 	}
 	if all != nil && len(t.families) == 1 && HostHasIPv6() {
-		all.Problems = append(all.Problems, "IPv6 is not covered: ip6tables does not work here")
+		all.Problems = append(all.Problems, Finding{"IPv6 is not covered: ip6tables does not work here",
+			"install ip6tables, then run spanwire intercept add with your settings again, or choose --backend nft"})
 	}
 	return all, nil
 }
@@ -232,6 +235,16 @@ func (f family) installed() (*Installed, error) {
 	if err != nil {
 		return nil, err
 	}
+	in := readRules(present, f.v6)
+	if in != nil && in.Active && in.Config.FailOpen {
+		alive := recentlyAlive(f.v6)
+		in.AliveV4, in.AliveV6 = alive && !f.v6, alive && f.v6
+	}
+	return in, nil
+}
+
+// readRules makes out which of our rules are among the lines of `iptables -S`, by table; nil = none.
+func readRules(present map[string][]string, v6 bool) *Installed {
 	counts, notes, jumps := map[string]int{}, []string(nil), 0
 	for _, line := range slices.Concat(present["nat"], present["filter"]) {
 		fields := strings.Fields(line)
@@ -250,18 +263,14 @@ func (f family) installed() (*Installed, error) {
 		}
 	}
 	if len(counts) == 0 {
-		return nil, nil
+		return nil
 	}
 	in := &Installed{Backend: IPTables, Active: jumps > 0}
-	in.judgeFamily(notes, counts, f.v6)
+	in.judgeFamily(notes, counts, v6)
 	if want := in.plan().jumpCount(); in.Active && jumps != want {
-		in.alter("%s: %d of %d jumps to the chains are there", toolName(f.v6), jumps, want)
+		in.alter("%s: %d of %d jumps to the chains are there", toolName(v6), jumps, want)
 	}
-	if in.Active && in.Config.FailOpen {
-		alive := recentlyAlive(f.v6)
-		in.AliveV4, in.AliveV6 = alive && !f.v6, alive && f.v6
-	}
-	return in, nil
+	return in
 }
 
 // planName is the inverse of iptablesName.

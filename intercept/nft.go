@@ -1,6 +1,7 @@
 package intercept
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
 	"github.com/google/nftables/userdata"
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
@@ -123,12 +125,16 @@ func nftChain(t *nftables.Table, name string, h hook) *nftables.Chain {
 
 // installed reads what is there; nil when nothing is.
 func (n *nft) installed() (*Installed, error) {
-	counts, notes, err := n.chains()
-	if err != nil || counts == nil {
+	rules, err := n.chains()
+	if err != nil || rules == nil {
 		return nil, err
 	}
+	counts, notes := tally(rules)
 	in := &Installed{Backend: NFT, Active: counts[chainInbound] > 0 || counts[chainOutbound] > 0}
 	in.judge(notes, counts)
+	if in.Active && len(in.Problems) == 0 {
+		in.judgeRules(rules)
+	}
 	if !in.Active || !in.Config.FailOpen {
 		return in, nil
 	}
@@ -152,41 +158,85 @@ func (n *nft) installed() (*Installed, error) {
 	return in, nil
 }
 
-// chains counts the rules of each chain that bear our comment, and returns the notes; no counts when there is no table.
-func (n *nft) chains() (counts map[string]int, notes []string, err error) {
+// chains returns the rules of each chain of our table; nil when there is no table.
+func (n *nft) chains() (map[string][]*nftables.Rule, error) {
 	tables, err := n.conn.ListTablesOfFamily(nftables.TableFamilyINet)
 	if err != nil {
-		return nil, nil, nftError(err)
+		return nil, nftError(err)
 	}
 	if !slices.ContainsFunc(tables, func(t *nftables.Table) bool { return t.Name == tableName }) {
-		return nil, nil, nil
+		return nil, nil
 	}
 	all, err := n.conn.ListChainsOfTableFamily(nftables.TableFamilyINet)
 	if err != nil {
-		return nil, nil, nftError(err)
+		return nil, nftError(err)
 	}
-	counts = map[string]int{}
+	chains := map[string][]*nftables.Rule{}
 	for _, c := range all {
 		if c.Table.Name != tableName {
 			continue
 		}
-		rules, err := n.conn.GetRules(c.Table, c)
-		if err != nil {
-			return nil, nil, nftError(err)
+		if chains[c.Name], err = n.conn.GetRules(c.Table, c); err != nil {
+			return nil, nftError(err)
 		}
-		counts[c.Name] = len(rules)
+	}
+	return chains, nil
+}
+
+// tally counts the rules of each chain, those without our comment as foreign, and returns the notes.
+func tally(chains map[string][]*nftables.Rule) (counts map[string]int, notes []string) {
+	counts = map[string]int{}
+	for name, rules := range chains {
+		counts[name] = len(rules)
 		for _, r := range rules {
 			comment, ok := userdata.GetString(r.UserData, userdata.TypeComment)
 			comment = strings.TrimRight(comment, "\x00")
 			switch {
 			case !ok:
-				counts[c.Name] += foreign
+				counts[name] += foreign
 			case comment != tableName:
 				notes = append(notes, comment)
 			}
 		}
 	}
-	return counts, notes, nil
+	return counts, notes
+}
+
+// judgeRules compares each rule with the one that add installs in its place.
+func (in *Installed) judgeRules(chains map[string][]*nftables.Rule) {
+	alive := &nftables.Set{Name: aliveSet}
+	for _, c := range in.plan().chains {
+		for i, r := range c.rules {
+			if !sameExprs(chains[c.name][i].Exprs, ruleExprs(r, in.Config.RedirectPort, alive)) {
+				in.alter("rule %d of the chain %s is another than was installed", i+1, c.name)
+			}
+		}
+	}
+}
+
+// sameExprs compares what the kernel says of a rule with what is sent to make it: by the messages, but for the number that a set has in the batch that
+// makes it.
+func sameExprs(got, want []expr.Any) bool {
+	return slices.EqualFunc(got, want, func(a, b expr.Any) bool {
+		x, errX := expr.Marshal(byte(nftables.TableFamilyINet), numberless(a))
+		y, errY := expr.Marshal(byte(nftables.TableFamilyINet), numberless(b))
+		return errX == nil && errY == nil && bytes.Equal(x, y)
+	})
+}
+
+// numberless returns e without the number of a set.
+func numberless(e expr.Any) expr.Any {
+	switch e := e.(type) {
+	case *expr.Lookup:
+		c := *e
+		c.SetID = 0
+		return &c
+	case *expr.Dynset:
+		c := *e
+		c.SetID = 0
+		return &c
+	}
+	return e
 }
 
 // foreign is added to the count of a chain for each rule that is not ours, so that it differs from what it should be.

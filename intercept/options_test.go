@@ -99,28 +99,3 @@ func TestOverlappingRangesAreOne(t *testing.T) {
 		t.Errorf("%v, %v", p, err)
 	}
 }
-
-func FuzzLoad(f *testing.F) {
-	f.Add("inbound-ports", "80,8000-8100")
-	f.Add("exclude-cidr", "10.0.0.0/8,fd00::/8")
-	f.Add("uid", "1337")
-	f.Add("outbound-probability", "1e-6")
-	f.Fuzz(func(t *testing.T, name, value string) {
-		c, _, err := Load(DefaultConfig(), map[string][]string{name: {value}}, nil)
-		if err != nil {
-			return
-		}
-		back, err := parseArgs(c.Args())
-		if err != nil || !reflect.DeepEqual(normal(back), normal(c)) {
-			t.Errorf("%s %q: %v, %v read back as %v", name, value, err, c, back)
-		}
-	})
-}
-
-// normal makes empty lists nil.
-func normal(c Config) Config {
-	if len(c.ExcludeUIDs) == 0 {
-		c.ExcludeUIDs = nil
-	}
-	return c
-}

@@ -10,7 +10,7 @@ func (p *Plan) NFT() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "add table inet %s\ndelete table inet %s\ntable inet %s {\n", tableName, tableName, tableName)
 	if p.config.FailOpen {
-		fmt.Fprintf(&b, "\tset %s {\n\t\ttypeof meta nfproto\n\t\tflags dynamic,timeout\n\t\ttimeout %ds\n\t}\n\n", aliveSet, int(aliveFor.Seconds()))
+		fmt.Fprintf(&b, "\tset %s {\n\t\ttype nf_proto\n\t\tflags dynamic,timeout\n\t\ttimeout %ds\n\t}\n\n", aliveSet, int(aliveFor.Seconds()))
 	}
 	for i := len(p.chains) - 1; i >= 0; i-- { // nft wants a chain to stand before what goes there
 		c := p.chains[i]

@@ -76,7 +76,7 @@ func TestRun_LatencyIsTheServers(t *testing.T) {
 }
 
 func TestRun_TCPEchoIsCompared(t *testing.T) {
-	e, err := server.StartEcho("127.0.0.1:0", 1)
+	e, err := server.StartEcho("127.0.0.1:0", server.EchoOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -343,6 +344,29 @@ func TestRun_EventsAreTimedFromTheirSending(t *testing.T) {
 	}
 	if r.Latency.Min < int64(50*time.Millisecond) {
 		t.Errorf("the stream lasts 50 ms, measured %v", time.Duration(r.Latency.Min))
+	}
+}
+
+// TestRun_LostEventsAreUnexpected: something between takes one event of each stream out.
+func TestRun_LostEventsAreUnexpected(t *testing.T) {
+	s := startHTTP(t, server.Options{Events: 5})
+	lossy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		answer, err := http.Get(s.URL() + server.PathEvents)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer func() { _ = answer.Body.Close() }()
+		events, _ := io.ReadAll(answer.Body)
+		w.Header().Set(loadtest.HeaderBodyLength, answer.Header.Get(loadtest.HeaderBodyLength))
+		_, _ = w.Write(events[len(events)/5:])
+		w.(http.Flusher).Flush() // in chunks
+	}))
+	defer lossy.Close()
+	c := short(lossy.URL)
+	c.Events, c.Requests = true, 10
+	if r := run(t, c); r.Errors[loadtest.ErrLength.String()] != 10 {
+		t.Errorf("10 streams lacked an event, errors: %v", r.Errors)
 	}
 }
 

@@ -27,15 +27,15 @@ type traffic struct {
 
 // buildTraffic lays out the requests of a run.
 func buildTraffic(c *Config, t target) *traffic {
+	if c.TCP {
+		if c.Body != nil { // the user's own bytes are sent as they are, by every connection
+			return &traffic{stream: c.Body, unit: len(c.Body), tcp: true}
+		}
+		return &traffic{stream: NewMessages(c.Seed, c.BodySize).stream, unit: c.BodySize, tcp: true, shift: true}
+	}
 	body := c.Body
 	if body == nil && c.BodySize > 0 {
 		body = RandomBytes(c.Seed, c.BodySize)
-	}
-	if c.TCP {
-		if c.Body != nil { // the user's own bytes are sent as they are, by every connection
-			return &traffic{stream: body, unit: len(body), tcp: true}
-		}
-		return &traffic{stream: append(body, RandomBytes(c.Seed^1, maxShift)...), unit: len(body), tcp: true, shift: true}
 	}
 	one := appendRequest(nil, c, t, body)
 	stream := one

@@ -29,6 +29,7 @@ type notes struct {
 	upgrade   bool // Upgrade is present
 	expect    bool // Expect is present
 	lookalike bool // a name that CGI's naming takes for that of a framing field
+	tabbed    bool // a tab stands around the value of a framing field
 
 	bad Reason // why the head is not HTTP/1
 }
@@ -37,13 +38,14 @@ type notes struct {
 const matters = 1<<len("host") | 1<<len("expect") | 1<<len("upgrade") | 1<<len("connection") | 1<<len("content-length") |
 	1<<len("transfer-encoding")
 
-// field notes one header line; at is the value's offset. The name's length tells most lines apart without looking at the name.
-func (n *notes) field(name, value []byte, at uint32) {
+// field notes one header line of data: name, colon, white space, data[lo:hi], white space, CRLF. The name's length tells most lines apart
+// without looking at the name.
+func (n *notes) field(name, data []byte, lo, hi int) {
 	switch len(name) {
 	case len("host"):
 		if fold4(name) == 'h'|'o'<<8|'s'<<16|'t'<<24 {
 			if n.hosts == 0 {
-				n.host = Range{at, at + uint32(len(value))}
+				n.host = Range{uint32(lo), uint32(hi)}
 			}
 			n.hosts++
 		}
@@ -53,17 +55,19 @@ func (n *notes) field(name, value []byte, at uint32) {
 		n.upgrade = n.upgrade || equalFold(name, "upgrade")
 	case len("connection"):
 		if fold8(name) == 'c'|'o'<<8|'n'<<16|'n'<<24|'e'<<32|'c'<<40|'t'<<48|'i'<<56 && equalFold(name[8:], "on") {
-			n.connection(value)
+			n.connection(data[lo:hi])
 		}
 	case len("content-length"):
 		if fold8(name[6:]) == 't'|'-'<<8|'l'<<16|'e'<<24|'n'<<32|'g'<<40|'t'<<48|'h'<<56 && equalFold(name[:6], "conten") {
-			n.contentLength(value)
+			n.contentLength(data[lo:hi])
+			n.around(data, lo, hi)
 		} else if name[len("content")] == '_' {
 			n.lookalike = n.lookalike || equalFold(name[:len("content")], "content") && equalFold(name[len("content_"):], "length")
 		}
 	case len("transfer-encoding"):
 		if equalFold(name, "transfer-encoding") {
-			n.transferEncoding(value)
+			n.transferEncoding(data[lo:hi])
+			n.around(data, lo, hi)
 		} else if name[len("transfer")] == '_' {
 			n.lookalike = n.lookalike || equalFold(name[:len("transfer")], "transfer") && equalFold(name[len("transfer_"):], "encoding")
 		}
@@ -134,6 +138,17 @@ func (n *notes) transferEncoding(value []byte) {
 		if n.lastChunked = equalFold(coding, "chunked"); n.lastChunked {
 			n.chunked++
 		}
+	}
+}
+
+// around notes whether a tab stands around the value data[lo:hi] of a framing field: legal white space (RFC 9110 §5.5), for which nginx and Node.js
+// refuse the request.
+func (n *notes) around(data []byte, lo, hi int) {
+	for lo--; data[lo] != ':'; lo-- {
+		n.tabbed = n.tabbed || data[lo] == '\t'
+	}
+	for ; data[hi] != '\r'; hi++ {
+		n.tabbed = n.tabbed || data[hi] == '\t'
 	}
 }
 

@@ -163,7 +163,7 @@ func (n *notes) fields(data []byte, i int, out *Output) (int, scanState) {
 			Value: Range{uint32(value), uint32(end)},
 		})
 		if matters>>(uint(colon-name)&63)&1 != 0 {
-			n.field(data[name:colon], data[value:end], uint32(value))
+			n.field(data[name:colon], data, value, end)
 		}
 	}
 	out.Fields = fields[:base] // what it has grown stays

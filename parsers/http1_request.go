@@ -235,7 +235,7 @@ func (p *http1) startRequest(line *requestLine, n *notes, data []byte, start, en
 		e.Reason = ReasonTargetForm
 	}
 	if e.Reason == ReasonNone {
-		e.Reason = n.requestUnedited(line.minor)
+		e.Reason = n.requestUnedited(line.minor, data)
 	}
 	if p.doubted = p.doubted || n.other; p.doubted && e.Reason == ReasonNone {
 		e.Reason = ReasonCodings
@@ -279,20 +279,41 @@ func (n *notes) unedited(minor uint8, size int) Reason {
 		return ReasonHeadSize
 	case n.lines > maxEditFields:
 		return ReasonFieldCount
+	case n.tabbed:
+		return ReasonFramingTab
 	}
 	return ReasonNone
 }
 
 // requestUnedited is unedited for what concerns requests only.
-func (n *notes) requestUnedited(minor uint8) Reason {
+func (n *notes) requestUnedited(minor uint8, data []byte) Reason {
 	switch {
 	case n.hosts > 1:
 		return ReasonDuplicateHost
 	case n.hosts == 0 && minor > 0:
 		// RFC 9112 §3.2.
 		return ReasonNoHost
+	case manyNames(n.host.In(data)):
+		return ReasonHostValue
 	}
 	return ReasonNone
+}
+
+// manyNames reports whether white space or a comma stands within the value of Host, which nginx and net/http refuse. It holds no control byte but tabs.
+func manyNames(host []byte) bool {
+	for ; len(host) >= 8; host = host[8:] {
+		x := binary.LittleEndian.Uint64(host)
+		comma := x ^ ','*lanes01
+		if ((x-'!'*lanes01)&^x|(comma-lanes01)&^comma)&lanes80 != 0 {
+			return true
+		}
+	}
+	for _, c := range host {
+		if c < '!' || c == ',' {
+			return true
+		}
+	}
+	return false
 }
 
 // last reports whether the message announces that no other follows (RFC 9112 §9.3). Proxy-Connection is just a header.

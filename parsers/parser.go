@@ -42,6 +42,9 @@ type Parser struct {
 	New func() Stream
 	// Opaque is the reason that is counted when New is nil.
 	Opaque Reason
+	// About returns what first, as of Sniff when it said Yes, tells of where the client wants to go, for the record of the session: a host
+	// name, or "". nil: nothing.
+	About func(first []byte) string
 }
 
 // Stream observes one connection. Its methods are called by one goroutine. A Stream keeps offsets and small values only,

@@ -64,6 +64,10 @@ const (
 	ReasonNoHost
 	// ReasonDuplicateHost: more than one Host.
 	ReasonDuplicateHost
+	// ReasonHostValue: white space or a comma within Host.
+	ReasonHostValue
+	// ReasonFramingTab: a tab around the value of Content-Length or Transfer-Encoding.
+	ReasonFramingTab
 	// ReasonCodings: chunked is not the only transfer coding, of this request or of one before it.
 	ReasonCodings
 	// ReasonTransferEncoding: the last transfer coding is not one chunked, the list is one that servers are known to read differently, or the
@@ -111,9 +115,10 @@ var reasonNames = [NumReasons]string{
 	ReasonRequestLine: "request_line", ReasonStatusLine: "status_line", ReasonVersion: "version", ReasonBareLF: "bare_lf",
 	ReasonBareCR: "bare_cr", ReasonControl: "control_byte", ReasonFold: "fold", ReasonFieldName: "field_name",
 	ReasonEmptyLines: "empty_lines", ReasonHeadSize: "head_size", ReasonFieldCount: "field_count",
-	ReasonTargetForm: "target_form", ReasonNoHost: "no_host", ReasonDuplicateHost: "duplicate_host", ReasonCodings: "codings",
-	ReasonTransferEncoding: "transfer_encoding", ReasonContentLength: "content_length",
-	ReasonLengthAndEncoding: "length_and_encoding", ReasonChunk: "chunk", ReasonTrailer: "trailer", ReasonPipeline: "pipeline",
+	ReasonTargetForm: "target_form", ReasonNoHost: "no_host", ReasonDuplicateHost: "duplicate_host", ReasonHostValue: "host_value",
+	ReasonFramingTab: "framing_tab", ReasonCodings: "codings", ReasonTransferEncoding: "transfer_encoding",
+	ReasonContentLength: "content_length", ReasonLengthAndEncoding: "length_and_encoding", ReasonChunk: "chunk",
+	ReasonTrailer: "trailer", ReasonPipeline: "pipeline",
 	ReasonExpect: "expect", ReasonEarlyFinal: "early_final", ReasonAfterClose: "after_close", ReasonUnsolicited: "unsolicited",
 	ReasonUpgradePending: "upgrade_pending", ReasonUpgraded: "upgraded", ReasonConnectPending: "connect_pending",
 	ReasonConnectBody: "connect_body", ReasonTunnel: "tunnel",

@@ -4,7 +4,7 @@ package parsers
 // that are told by their grammar, and last the row that takes whatever is left. The caller owns the slice.
 func Table() []Parser {
 	return []Parser{
-		{Name: "tls", Sniff: sniffTLS, Opaque: ReasonTLS},
+		{Name: "tls", Sniff: sniffTLS, Opaque: ReasonTLS, About: helloServerName},
 		{Name: "http2", Sniff: sniffHTTP2, Opaque: ReasonHTTP2},
 		{Name: "proxy", Sniff: sniffProxy, Opaque: ReasonProxyProtocol},
 		{Name: "http1", Sniff: sniffHTTP1, New: newHTTP1},

@@ -16,6 +16,7 @@ type Config struct {
 	Explicit    []Listener
 	Loops       int
 	DialTimeout time.Duration
+	BusyPoll    time.Duration
 	HTTPPorts   []uint16 // empty = detect HTTP on every port
 
 	Exporters       []string // of ExporterKinds

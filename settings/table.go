@@ -95,6 +95,13 @@ func listenerRows() []Setting {
 			set:     one(duration(time.Millisecond, time.Hour), func(c *Config, v time.Duration) { c.DialTimeout = v }),
 		},
 		{
+			Name: "busy-poll", Section: SectionListeners, Value: "DURATION",
+			Help:    "how long a loop with little to do looks for the answer to a request before it sleeps, where answers come as fast; 0 for never",
+			Allowed: "a duration up to 1ms, such as 100us",
+			fixed:   []string{"100us"},
+			set:     one(duration(0, time.Millisecond), func(c *Config, v time.Duration) { c.BusyPoll = v }),
+		},
+		{
 			Name: "http-ports", Section: SectionListeners, Value: "LIST", form: list,
 			Help:        "parse HTTP towards these destination ports only",
 			Allowed:     "ports from 1 to 65535, separated by commas",

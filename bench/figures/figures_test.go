@@ -154,6 +154,9 @@ func TestChoose(t *testing.T) {
 			t.Errorf("%v chose %q, want %q", c.patterns, got, c.want)
 		}
 	}
+	if _, err := Run(context.Background(), Options{Only: []string{"otlp-32", "typo"}}); !errors.Is(err, ErrNothing) || !strings.Contains(err.Error(), `"typo"`) {
+		t.Errorf("one of two matches nothing: %v", err)
+	}
 	if _, err := Run(context.Background(), Options{Only: []string{"nothing"}}); !errors.Is(err, ErrNothing) {
 		t.Errorf("Run of no figure: %v", err)
 	}

@@ -101,8 +101,10 @@ type collected struct {
 // could be set up.
 func Run(ctx context.Context, o Options) (*Result, error) {
 	chosen := choose(all(), o.Only)
-	if len(chosen) == 0 {
-		return nil, fmt.Errorf("%w: %q (allowed: %v, or the names of loads)", ErrNothing, o.Only, Names())
+	for _, pattern := range o.Only {
+		if len(choose(all(), []string{pattern})) == 0 {
+			return nil, fmt.Errorf("%w: --only %q (allowed: %v, or the names of loads)", ErrNothing, pattern, Names())
+		}
 	}
 	cells, steps, err := plan(chosen, o)
 	if err != nil {

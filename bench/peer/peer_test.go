@@ -38,7 +38,7 @@ func TestConfigurations(t *testing.T) {
 		w := wiring("/report/dir")
 		text.WriteString("$ " + string(p.Tool) + " " + strings.Join(p.args(w, filepath.Join(w.Dir, p.config)), " ") + "\n")
 		if p.config != "" {
-			content, err := render(p.config, view{Wiring: w, Variant: p.variant, Module: "/modules/stream.so"})
+			content, err := render(p.config, view{Wiring: w, Variant: p.variant, Batch: p.batch, Module: "/modules/stream.so"})
 			if err != nil {
 				t.Fatalf("%s: %v", p.Name, err)
 			}
@@ -60,6 +60,32 @@ func TestConfigurations(t *testing.T) {
 	}
 }
 
+// TestEveryPeerTakesItsWorkers: with more workers than one each peer is told so, and in its own way.
+func TestEveryPeerTakesItsWorkers(t *testing.T) {
+	for _, p := range All() {
+		if p.Tool == "" {
+			continue
+		}
+		w := wiring("/report/dir")
+		w.Workers = 7
+		told := strings.Join(p.args(w, "file"), " ")
+		if p.config != "" {
+			content, err := render(p.config, view{Wiring: w, Variant: p.variant, Batch: p.batch, Module: "/modules/stream.so"})
+			if err != nil {
+				t.Fatalf("%s: %v", p.Name, err)
+			}
+			told += "\n" + string(content)
+		}
+		want := map[Tool]string{Spanwire: "--loops 7 ", Envoy: "--concurrency 7 ", HAProxy: "nbthread 7\n", Nginx: "worker_processes 7;\n"}[p.Tool]
+		if want == "" || !strings.Contains(told, want) {
+			t.Errorf("%s is not told %q:\n%s", p.Name, want, told)
+		}
+		if p.Tool == Nginx && strings.Contains(told, "master_process off") {
+			t.Errorf("%s: without a master process there is one worker, whatever it is told:\n%s", p.Name, told)
+		}
+	}
+}
+
 // TestToolsAcceptConfigurations asks each tool to check what it would be given.
 func TestToolsAcceptConfigurations(t *testing.T) {
 	tools := Tools{Build: "../../build"}
@@ -73,21 +99,25 @@ func TestToolsAcceptConfigurations(t *testing.T) {
 				need.Missing(t, string(p.Tool), err.Error())
 			}
 			dir := t.TempDir()
-			name, content, err := p.Config(wiring(dir))
-			if err != nil {
-				t.Fatal(err)
-			}
-			file := filepath.Join(dir, name)
-			if err := os.WriteFile(file, content, 0o644); err != nil {
-				t.Fatal(err)
-			}
-			args := map[Tool][]string{
-				HAProxy: {"-c", "-f", file}, Nginx: {"-t", "-p", dir, "-c", file, "-e", "stderr"}, Envoy: {"--mode", "validate", "-c", file},
-			}[p.Tool]
-			ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-			defer cancel()
-			if out, err := exec.CommandContext(ctx, path, args...).CombinedOutput(); err != nil {
-				t.Errorf("%s %v: %v\n%s", path, args, err, out)
+			for _, workers := range []int{1, 2} {
+				w := wiring(dir)
+				w.Workers = workers
+				name, content, err := p.Config(w)
+				if err != nil {
+					t.Fatal(err)
+				}
+				file := filepath.Join(dir, name)
+				if err := os.WriteFile(file, content, 0o644); err != nil {
+					t.Fatal(err)
+				}
+				args := map[Tool][]string{
+					HAProxy: {"-c", "-f", file}, Nginx: {"-t", "-p", dir, "-c", file, "-e", "stderr"}, Envoy: {"--mode", "validate", "-c", file},
+				}[p.Tool]
+				ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+				defer cancel()
+				if out, err := exec.CommandContext(ctx, path, args...).CombinedOutput(); err != nil {
+					t.Errorf("%s %v: %v\n%s", path, args, err, out)
+				}
 			}
 		})
 	}

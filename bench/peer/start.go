@@ -23,6 +23,7 @@ const connectionsMax = 9000
 type view struct {
 	Wiring
 	Variant string
+	Batch   int    // spans in a batch; 0 = none are sent
 	Module  string // nginx's stream module
 }
 
@@ -31,7 +32,7 @@ func (p Peer) Config(w Wiring) (name string, content []byte, err error) {
 	if p.config == "" {
 		return "", nil, nil
 	}
-	content, err = render(p.config, view{Wiring: w, Variant: p.variant, Module: StreamModule()})
+	content, err = render(p.config, view{Wiring: w, Variant: p.variant, Batch: p.batch, Module: StreamModule()})
 	return p.config, content, err
 }
 

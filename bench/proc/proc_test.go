@@ -177,6 +177,64 @@ func TestAllProcesses(t *testing.T) {
 	}
 }
 
+// TestReadOthers: what a child uses is told while it lives and after it has ended and was waited for; what this process uses is not. What the rest of
+// the machine uses meanwhile, by another account, is taken off.
+func TestReadOthers(t *testing.T) {
+	const burnt, least = 500 * time.Millisecond, 250 * time.Millisecond // the accounts differ by some ticks
+	// Both accounts are read as near to one another as a busy machine lets them in some tries.
+	children := func() (best time.Duration) {
+		t.Helper()
+		nearest := time.Hour
+		for range 8 {
+			begin := time.Now()
+			others, err := ReadOthers()
+			if err != nil {
+				t.Fatal(err)
+			}
+			all, tree, err := ReadAll(os.Getpid())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(begin); took < nearest {
+				nearest, best = took, others-(all-tree)
+			}
+		}
+		return best
+	}
+	own := func() time.Duration {
+		var u unix.Rusage
+		if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+			t.Fatal(err)
+		}
+		return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	}
+	begin := children()
+	child := start(t, group(t), "while :; do :; done")
+	await(t, "the child's use", func() bool {
+		used, err := child.Usage()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return used.CPU >= burnt
+	})
+	if got := children() - begin; got < least {
+		t.Errorf("a child that lives has used %v or more, %v are told", burnt, got)
+	}
+	if err := child.Signal(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	<-child.Ended()
+	if got := children() - begin; got < least {
+		t.Errorf("a child that has ended had used %v or more, %v are told", burnt, got)
+	}
+	begin = children()
+	for first := own(); own()-first < burnt; {
+	}
+	if got := children() - begin; got > least {
+		t.Errorf("of %v that this process used, %v are told as that of others", burnt, got)
+	}
+}
+
 func TestUsageAgreesWithTheKernelsOwnAccount(t *testing.T) {
 	before, err := readOne(os.Getpid())
 	if err != nil {

@@ -111,6 +111,42 @@ func ReadAll(pid int) (all, tree time.Duration, err error) {
 	return all, tree, nil
 }
 
+// ReadOthers returns the CPU time of all processes of the machine, threads of the kernel among them, but that of this one: what its
+// children had used by their end is in, what it uses itself to measure is not. Living threads tell it to the nanosecond; of those that
+// have ended, and of children, their process knows in ticks. A process that ended and that nobody waits for is forgotten by the kernel, so
+// that the difference of two readings could only be too small.
+func ReadOthers() (time.Duration, error) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return 0, fmt.Errorf("read processes: %w", err)
+	}
+	total, own := time.Duration(0), os.Getpid()
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		fields, err := readStat(pid)
+		if err != nil {
+			continue // it ended meanwhile: its parent's account has it once it is waited for
+		}
+		total += time.Duration(fields[statCUser]+fields[statCSystem]) * tick
+		if pid != own {
+			total += finer(time.Duration(fields[statUser]+fields[statSystem])*tick, runTime(pid))
+		}
+	}
+	return total, nil
+}
+
+// finer returns the exact time of living threads, unless the ticks, which know of those that ended too, say more than rounding of their two
+// parts can make: then a thread has ended, and the ticks are nearer to the truth.
+func finer(ticks, exact time.Duration) time.Duration {
+	if exact > 0 && ticks-exact <= 2*tick {
+		return exact
+	}
+	return ticks
+}
+
 // childrenOf maps each process to its children.
 func childrenOf() (map[int][]int, error) {
 	entries, err := os.ReadDir("/proc")
@@ -177,14 +213,8 @@ func readOne(pid int) (Usage, error) {
 		Processes: 1,
 		Threads:   int(fields[statThreads]),
 	}
-	// The exact figure is told for threads that live; the ticks also know of those that ended. Two ticks is what rounding of the
-	// two parts can make, so beyond that a thread has ended and the ticks are nearer to the truth.
-	u.CPU = u.User + u.System
 	exact, wakeups := threads(pid)
-	if diff := u.CPU - exact; diff <= 2*tick && exact > 0 {
-		u.CPU = exact
-	}
-	u.Wakeups = wakeups
+	u.CPU, u.Wakeups = finer(u.User+u.System, exact), wakeups
 	status := readStatus(fmt.Sprintf("/proc/%d/status", pid), "VmRSS", "VmHWM")
 	if status[0] > 0 {
 		u.RSS = status[0] << 10 // stat's own figure is batched per thread, hence inexact (man 5 proc)
@@ -203,15 +233,34 @@ func threads(pid int) (run time.Duration, wakeups int64) {
 		panic("BUG: bad pattern: " + err.Error())
 	}
 	for _, dir := range dirs {
-		if b, err := os.ReadFile(dir + "/schedstat"); err == nil {
-			first, _, _ := strings.Cut(string(b), " ")
-			if ns, err := strconv.ParseInt(first, 10, 64); err == nil {
-				run += time.Duration(ns)
-			}
-		}
+		run += threadRunTime(dir)
 		wakeups += readStatus(dir+"/status", "voluntary_ctxt_switches")[0]
 	}
 	return run, wakeups
+}
+
+// runTime sums the run time of the threads that live.
+func runTime(pid int) (run time.Duration) {
+	dir := fmt.Sprintf("/proc/%d/task/", pid)
+	entries, _ := os.ReadDir(dir) // none when it has ended meanwhile
+	for _, e := range entries {
+		run += threadRunTime(dir + e.Name())
+	}
+	return run
+}
+
+// threadRunTime reads the run time of the thread whose directory it is; 0 where the kernel does not tell.
+func threadRunTime(dir string) time.Duration {
+	b, err := os.ReadFile(dir + "/schedstat")
+	if err != nil {
+		return 0
+	}
+	first, _, _ := strings.Cut(string(b), " ")
+	ns, err := strconv.ParseInt(first, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(ns)
 }
 
 // readStatus returns the numbers of the named lines of a status file; 0 for what is not there.

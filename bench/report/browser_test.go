@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spanwire/spanwire/bench"
 	"github.com/spanwire/spanwire/internal/need"
 )
 
@@ -23,15 +24,8 @@ func browser(t *testing.T) string {
 	return need.Tool(t, "chromium-headless-shell")
 }
 
-// TestPageInBrowser opens the report in a real browser: it renders, the pictures have an extent, the console is silent. The page itself
-// runs no script, so a script that measures it is added to a copy.
-func TestPageInBrowser(t *testing.T) {
-	path := browser(t)
-	var page bytes.Buffer
-	if err := WriteHTML(&page, sample()); err != nil {
-		t.Fatal(err)
-	}
-	const probe = `<script>
+// probe is added to a copy of a page, which itself runs no script: its title then says which pictures there are, and what is wrong with them.
+const probe = `<script>
 let bad = [];
 for (const svg of document.querySelectorAll("svg")) {
   const frame = svg.getBoundingClientRect();
@@ -42,8 +36,35 @@ for (const svg of document.querySelectorAll("svg")) {
       bad.push(svg.id + ": a mark leaves the picture: " + mark.outerHTML);
   }
 }
-document.title = "pictures: " + document.querySelectorAll("svg").length + "; bad: " + bad.join("; ");
+document.title = "pictures: " + [...document.querySelectorAll("svg")].map(svg => svg.id).join(" ") + "; bad: " + bad.join("; ");
 </script>`
+
+// TestPageInBrowser opens reports in a real browser, one of samples and the published one: they render, all pictures are there and have an
+// extent, the console is silent.
+func TestPageInBrowser(t *testing.T) {
+	path := browser(t)
+	published, err := bench.Read(filepath.Join("..", "..", publishedResults))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, r := range map[string]*bench.Result{"sample": sample(), publishedResults: published} {
+		t.Run(name, func(t *testing.T) { inBrowser(t, path, r) })
+	}
+}
+
+// inBrowser opens one report.
+func inBrowser(t *testing.T, path string, r *bench.Result) {
+	var page bytes.Buffer
+	if err := WriteHTML(&page, r); err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	for _, c := range charts(r) {
+		want = append(want, c.ID)
+	}
+	if len(want) < 5 {
+		t.Errorf("the report has the pictures %v only", want)
+	}
 	file := filepath.Join(t.TempDir(), "report.html")
 	text := strings.Replace(page.String(), "</body>", probe+"</body>", 1)
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
@@ -60,8 +81,8 @@ document.title = "pictures: " + document.querySelectorAll("svg").length + "; bad
 	}
 	_, title, _ := strings.Cut(out.String(), "<title>pictures: ")
 	title, _, _ = strings.Cut(title, "</title>")
-	if count, bad, _ := strings.Cut(title, "; bad: "); count == "" || count == "0" || bad != "" {
-		t.Errorf("pictures: %s; %s\n%.2000s", count, bad, out.String())
+	if shown, bad, _ := strings.Cut(title, "; bad: "); shown != strings.Join(want, " ") || bad != "" {
+		t.Errorf("pictures: %s, want %v; %s\n%.2000s", shown, want, bad, out.String())
 	}
 	for line := range strings.Lines(diagnostics.String()) {
 		if strings.Contains(line, "CONSOLE") {

@@ -9,8 +9,8 @@ import (
 
 // Geometry of charts, in the units of their view box.
 const (
-	chartWidth  = 900
-	labelWidth  = 250
+	chartWidth  = 1040
+	labelWidth  = 390                           // the longest title of a peer
 	plotWidth   = chartWidth - labelWidth - 110 // room for the value behind the longest bar
 	rowHeight   = 26
 	barHeight   = 14

@@ -19,6 +19,7 @@ type view struct {
 	Result   *bench.Result
 	Summary  []string
 	Figures  []bench.Figure
+	Reasons  []string
 	Charts   []*chart
 	Sections []section
 	Method   []string
@@ -37,7 +38,7 @@ func WriteHTML(w io.Writer, r *bench.Result) error {
 	if err != nil {
 		return err
 	}
-	v := view{Result: r, Summary: Summary(r), Figures: r.Figures(), Charts: charts(r), Method: Method(r)}
+	v := view{Result: r, Summary: Summary(r), Figures: r.Figures(), Reasons: reasons(r), Charts: charts(r), Method: Method(r)}
 	for _, s := range r.Scenarios {
 		v.Sections = append(v.Sections, section{Title: s.Title, Why: s.Why, Tables: tables(r, s)})
 	}
@@ -49,7 +50,7 @@ func WriteHTML(w io.Writer, r *bench.Result) error {
 
 // parse returns the templates of the page and of its pictures.
 func parse() (*template.Template, error) {
-	t, err := template.New("report").Funcs(template.FuncMap{"number": bench.Number, "value": figureValue}).Parse(page)
+	t, err := template.New("report").Funcs(template.FuncMap{"number": bench.Number, "value": figureValue, "interval": figureInterval}).Parse(page)
 	if err != nil {
 		return nil, fmt.Errorf("report template: %w", err)
 	}

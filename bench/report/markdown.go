@@ -14,9 +14,13 @@ func Markdown(r *bench.Result) string {
 	for _, line := range Summary(r) {
 		fmt.Fprintf(&b, "- %s\n", line)
 	}
-	b.WriteString("\n## Bounds\n\n| what | value | bound | made of | |\n|---|---|---|---|---|\n")
+	b.WriteString("\n## Bounds\n\n| what | value | 95 % interval | bound | made of | |\n|---|---|---|---|---|---|\n")
 	for _, f := range r.Figures() {
-		fmt.Fprintf(&b, "| %s | %s | ≤ %s %s | %s | %s |\n", f.Text, figureValue(f), bench.Number(f.Bound), f.Unit, f.Detail, verdict(f))
+		fmt.Fprintf(&b, "| %s | %s | %s | ≤ %s %s | %s | %s |\n", f.Text, figureValue(f), figureInterval(f), bench.Number(f.Bound), f.Unit, f.Detail,
+			verdict(f))
+	}
+	if why := reasons(r); len(why) > 0 {
+		fmt.Fprintf(&b, "\n- %s\n", strings.Join(why, "\n- "))
 	}
 	for _, s := range r.Scenarios {
 		fmt.Fprintf(&b, "\n## %s\n\n%s\n", s.Title, s.Why)
@@ -53,13 +57,18 @@ func figureValue(f bench.Figure) string {
 	return bench.Number(f.Value) + " " + f.Unit
 }
 
-// verdict says whether a figure is held.
-func verdict(f bench.Figure) string {
-	switch {
-	case !f.Measured:
-		return "not measured"
-	case f.OK:
-		return "held"
+// figureInterval writes the interval of a figure; "–" when it has none.
+func figureInterval(f bench.Figure) string {
+	if !f.Measured || f.Interval == nil {
+		return "–"
 	}
-	return "**not held**"
+	return strings.Trim(intervalText(*f.Interval), "()")
+}
+
+// verdict says whether a figure is held, in bold when not.
+func verdict(f bench.Figure) string {
+	if f.Measured && !f.OK {
+		return "**" + f.Verdict() + "**"
+	}
+	return f.Verdict()
 }

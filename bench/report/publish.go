@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/spanwire/spanwire/bench"
-	"github.com/spanwire/spanwire/bench/peer"
 )
 
 // ErrStale is wrapped when what is published differs from what the results give.
@@ -174,17 +173,18 @@ func readmeTable(r *bench.Result) string {
 		}
 		return bench.Number(d.Median) + " µs"
 	}
-	for _, name := range []string{peer.SpanwireOTLP, peer.SpanwireZipkin, peer.EnvoyOTLP, peer.EnvoyZipkin, peer.EnvoyHTTP, peer.HAProxyHTTP, peer.NginxHTTP} {
+	for _, name := range readmePeers {
 		small := r.Find(bench.ScenarioSmall, bench.Phase1000, name)
 		if small == nil {
 			continue
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", title(r, name),
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", title(r, name)+mark(*small, r.Method.Runs),
 			value(bench.ScenarioSaturation, bench.Phase32, name, bench.QCPU, ""), added(small.AddedP50), added(small.AddedP99),
 			value(bench.ScenarioRest, bench.PhaseRest, name, bench.QRSS, " MB"),
 			value(bench.ScenarioRest, bench.PhaseRest, name, bench.QReady, " ms"))
 	}
 	fmt.Fprintf(&b, "\nMedians of %d interleaved runs, %s, commit %s, %s, %d cores: `make bench`. All of it, and how it was measured: "+
 		"[docs/overhead.md](docs/overhead.md).\n", r.Method.Runs, r.Started.Format("2006-01-02"), r.Commit, r.Machine.CPU, r.Machine.Cores)
+	b.WriteString(readmeProse(r))
 	return b.String()
 }

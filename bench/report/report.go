@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -43,7 +44,7 @@ func Summary(r *bench.Result) []string {
 		cpuLine(r),
 		addedLine(r, "At 1 000 requests a second", bench.ScenarioSmall, bench.Phase1000),
 		addedLine(r, "At 5 000 requests a second", bench.ScenarioSmall, bench.Phase5000),
-		addedLine(r, "In a mesh of three services, six proxies on the way", bench.ScenarioMesh, bench.PhaseMesh),
+		addedLine(r, "In a mesh of three services, six proxies on the way, at "+rate(r, bench.ScenarioMesh, bench.PhaseMesh), bench.ScenarioMesh, bench.PhaseMesh),
 		restLine(r),
 		spansLine(r),
 		figuresLine(r),
@@ -58,10 +59,12 @@ func Summary(r *bench.Result) []string {
 // cpuLine compares CPU per request.
 func cpuLine(r *bench.Result) string {
 	var parts []string
-	for _, name := range []string{peer.SpanwireOTLP, peer.EnvoyOTLP, peer.SpanwireZipkin, peer.EnvoyZipkin, peer.HAProxyHTTP} {
+	for _, name := range []string{
+		peer.SpanwireOTLP, peer.EnvoyOTLP, peer.SpanwireZipkin, peer.EnvoyZipkin, peer.EnvoyZipkin128, peer.HAProxyHTTP,
+	} {
 		if c := r.Find(bench.ScenarioSaturation, bench.Phase32, name); c != nil {
 			if v, ok := c.Value(bench.QCPU); ok {
-				parts = append(parts, fmt.Sprintf("%s %s µs", title(r, name), bench.Number(v)))
+				parts = append(parts, fmt.Sprintf("%s %s µs%s", title(r, name), bench.Number(v), mark(*c, r.Method.Runs)))
 			}
 		}
 	}
@@ -82,6 +85,10 @@ func addedLine(r *bench.Result, when, scenario, phase string) string {
 		part := fmt.Sprintf("%s %s µs", title(r, name), bench.Number(c.AddedP50.Median))
 		if c.AddedP99 != nil {
 			part += fmt.Sprintf(" (p99 %s µs)", bench.Number(c.AddedP99.Median))
+		}
+		part += mark(*c, r.Method.Runs)
+		if c.Saturated() {
+			part += ", its latency is queueing"
 		}
 		parts = append(parts, part)
 	}
@@ -111,57 +118,6 @@ func restLine(r *bench.Result) string {
 	return "At rest: " + strings.Join(parts, "; ") + "."
 }
 
-// spansLine says whether every request had exactly one span at each of our proxies.
-func spansLine(r *bench.Result) string {
-	if lost := r.LostSpans(); len(lost) > 0 {
-		return "SPANS: not exactly one for each request in " + strings.Join(lost, ", ") + "."
-	}
-	return "Spans: exactly one for each request at every Spanwire that traces all of them."
-}
-
-// figuresLine counts the bounds that are held.
-func figuresLine(r *bench.Result) string {
-	held, measured := 0, 0
-	var missed []string
-	for _, f := range r.Figures() {
-		if !f.Measured {
-			continue
-		}
-		if measured++; f.OK {
-			held++
-		} else {
-			missed = append(missed, fmt.Sprintf("%s (%s %s, bound %s)", f.Text, bench.Number(f.Value), f.Unit, bench.Number(f.Bound)))
-		}
-	}
-	if measured == 0 {
-		return ""
-	}
-	line := fmt.Sprintf("Bounds: %d of %d measured are held", held, measured)
-	if len(missed) > 0 {
-		line += "; not " + strings.Join(missed, ", ")
-	}
-	return line + "."
-}
-
-// trustLine says how far the numbers can be trusted.
-func trustLine(r *bench.Result) string {
-	noisy, disturbed := 0, 0
-	for _, c := range r.Cells {
-		joined := strings.Join(c.Notes, "\n")
-		if strings.Contains(joined, "noisy:") {
-			noisy++
-		}
-		if strings.Contains(joined, "not to be trusted") {
-			disturbed++
-		}
-	}
-	line := fmt.Sprintf("Trust: %d of %d results spread over more than 15 %%, %d were disturbed by other processes", noisy, len(r.Cells), disturbed)
-	if failures := len(r.Failures()); failures > 0 {
-		line += fmt.Sprintf(", %d RUNS FAILED, answered wrongly or lost spans", failures)
-	}
-	return line + "."
-}
-
 // title returns the title of a peer.
 func title(r *bench.Result, name string) string {
 	for _, p := range r.Peers {
@@ -170,4 +126,21 @@ func title(r *bench.Result, name string) string {
 		}
 	}
 	return name
+}
+
+// rate is the rate of a phase in words; "its rate" when the results do not tell it.
+func rate(r *bench.Result, scenario, phase string) string {
+	for _, s := range r.Scenarios {
+		for _, p := range s.Phases {
+			i := slices.Index(p.Load, "--rate")
+			if s.Name != scenario || p.Name != phase || i < 0 || i+1 >= len(p.Load) {
+				continue
+			}
+			if n, err := strconv.Atoi(p.Load[i+1]); err == nil && n >= 1000 {
+				return fmt.Sprintf("%d %03d requests a second", n/1000, n%1000)
+			}
+			return p.Load[i+1] + " requests a second"
+		}
+	}
+	return "its rate"
 }

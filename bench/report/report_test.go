@@ -6,9 +6,11 @@ import (
 	"errors"
 	"flag"
 	"io"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -102,6 +104,140 @@ func TestGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden(t, "report.html", page.String())
+}
+
+// TestNoiseIsCountedOfWhatIsPrinted: the tables have exactly the quantities whose noise is counted.
+func TestNoiseIsCountedOfWhatIsPrinted(t *testing.T) {
+	var printed []string
+	for _, c := range columns {
+		printed = append(printed, c.quantity)
+	}
+	if !slices.Equal(printed, bench.Printed[:]) {
+		t.Errorf("printed %v, counted %v", printed, bench.Printed)
+	}
+}
+
+// TestWeakResultsSaySo: what is no measurement, or one of a queue, is said in the row, in the summary wherever that names the cell, and where the
+// README's table has it.
+func TestWeakResultsSaySo(t *testing.T) {
+	r := sample()
+	for _, c := range []struct{ scenario, peer, note string }{
+		{bench.ScenarioMesh, peer.EnvoyOTLP, "saturated: latency is queueing: its proxies used 99 % of the processor they had"},
+		{bench.ScenarioSmall, peer.EnvoyOTLP, "run 2: invalid: rate not reached"},
+		{bench.ScenarioSaturation, peer.SpanwireOTLP, "run 1: invalid: no reason"},
+	} {
+		for i := range r.Cells {
+			if cell := &r.Cells[i]; cell.Scenario == c.scenario && cell.Peer == c.peer {
+				cell.Notes = append(cell.Notes, c.note)
+			}
+		}
+	}
+	summary, page := strings.Join(Summary(r), "\n"), Markdown(r)
+	const envoy = "Envoy, 100 % as OTLP"
+	for _, want := range []string{
+		envoy + " 200 µs (p99 200 µs) – SATURATED, its latency is queueing", envoy + " 200 µs (p99 200 µs) – INVALID in 1 of 5 runs",
+		"20.25 µs – INVALID in 1 of 5 runs", "1 have the latency of a queue (saturated), INVALID runs: 2", "bound 0.180 (invalid)",
+	} {
+		if !strings.Contains(strings.ToLower(summary), strings.ToLower(want)) {
+			t.Errorf("%q is not in the summary:\n%s", want, summary)
+		}
+	}
+	for _, want := range []string{
+		"| " + envoy + " – SATURATED | ", "| " + envoy + " – INVALID in 1 of 5 runs | ", "| Spanwire, 100 % as OTLP – INVALID in 1 of 5 runs | ",
+		"envoy-otlp is saturated, its latency is queueing |", "**not held (invalid)** |",
+		"spanwire-otlp to haproxy-http, not held (invalid): a run of the sidecar's is invalid, so that there is no value.",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("%q is not in the report:\n%s", want, page)
+		}
+	}
+	if table := readmeTable(r); !strings.Contains(table, "| "+envoy+" – INVALID in 1 of 5 runs |") {
+		t.Errorf("README:\n%s", table)
+	}
+}
+
+// TestMissedBoundsSayWhy: by the declared reason, or that none is known; what is held says nothing.
+func TestMissedBoundsSayWhy(t *testing.T) {
+	page := Markdown(sample())
+	for _, want := range []string{
+		"\n- CPU per request, spanwire-otlp to envoy-otlp, not held: most of the sidecar's CPU is the kernel's",
+		"\n- added p50 at rate-1000, to Envoy's, not held, within noise: far from saturation", "\n- idle resident memory, to Envoy, not held: the reason is not known.\n",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("%q is not in the report", want)
+		}
+	}
+	if strings.Contains(page, "\n- ready after start") {
+		t.Error("a bound that is held is explained")
+	}
+}
+
+// TestSpansLineTellsWhatWasCounted: no traced run, no line; collectors that fail are told apart.
+func TestSpansLineTellsWhatWasCounted(t *testing.T) {
+	if line := spansLine(sample()); line != "" {
+		t.Errorf("nothing was counted: %q", line)
+	}
+	counted := func(scenario, name, quantity string, runs ...float64) bench.CellResult {
+		return bench.CellResult{Scenario: scenario, Peer: name, Values: map[string]stats.Summary{quantity: stats.Summarise(runs)}}
+	}
+	r := &bench.Result{Cells: []bench.CellResult{
+		counted(bench.ScenarioSmall, peer.SpanwireOTLP, bench.QSpansMissed, 0, 0),
+		counted(bench.ScenarioCollectors, peer.SpanwireOTLP, bench.QSpans, 1.1, 1.1), counted(bench.ScenarioCollectors, peer.EnvoyOTLP, bench.QSpans, 0.75),
+	}}
+	const want = "Spans: exactly one for each request at every Spanwire that traces all of them (counted in 2 runs, cells: 1); where collectors fail " +
+		"spanwire-otlp had 1.10 for each request, some sent twice; where collectors fail envoy-otlp had 0.750 for each request, the others lost."
+	if line := spansLine(r); line != want {
+		t.Errorf("%q, want %q", line, want)
+	}
+	r.Cells = r.Cells[1:]
+	if line := spansLine(r); !strings.HasPrefix(line, "Where collectors fail spanwire-otlp had") {
+		t.Errorf("without the first: %q", line)
+	}
+}
+
+// TestCells: how a quantity is written.
+func TestCells(t *testing.T) {
+	c := bench.CellResult{
+		Values: map[string]stats.Summary{
+			bench.QP50: stats.Summarise([]float64{90, 100, 120}), bench.QP99: stats.Summarise([]float64{200, 200, 200}),
+			bench.QUser: stats.Summarise([]float64{0, 0, 4}), bench.QIdleCPU: stats.Summarise([]float64{0, 0, 0}),
+			bench.QSamples: stats.Summarise([]float64{3600, 3600, 3600}), bench.QMachine: stats.Summarise([]float64{15, 15, 15}),
+			bench.QProcesses: stats.Summarise([]float64{110, 110, 110}),
+		},
+		Tails: map[string]bench.Tail{bench.QP99: {Value: 350, Interval: stats.Interval{Low: 200, High: 500}, Samples: 10_800}}, Histograms: []string{"", "", ""},
+	}
+	for quantity, want := range map[string]string{
+		bench.QP50: "100 ±30 %", bench.QP99: "350 (200 to 500)", bench.QUser: "0 (0 to 4)", bench.QIdleCPU: "0", bench.QSamples: "3 × 3600",
+		bench.QMachine: "–", bench.QProcesses: "110", bench.QReady: "–",
+	} {
+		if got := cellText(c, quantity); got != want {
+			t.Errorf("%s: %q, want %q", quantity, got, want)
+		}
+	}
+	if got := headOf(column{bench.QP99, "p99 µs"}, []bench.CellResult{c}); got != "p99 µs, all runs together" {
+		t.Errorf("head %q", got)
+	}
+	if got := intervalText(stats.Interval{Low: 0.5, High: math.Inf(1)}); got != "(0.500 to ∞)" {
+		t.Errorf("an interval without an upper end: %s", got)
+	}
+}
+
+// TestReadmeProse: what stands beside the table comes from the results as well.
+func TestReadmeProse(t *testing.T) {
+	cpu := func(scenario, phase, name string, v float64) bench.CellResult {
+		return bench.CellResult{Scenario: scenario, Phase: phase, Peer: name, Values: map[string]stats.Summary{bench.QCPU: stats.Summarise([]float64{v})}}
+	}
+	r := &bench.Result{Cells: []bench.CellResult{
+		cpu(bench.ScenarioSmall, bench.Phase1000, peer.SpanwireOTLP, 80), cpu(bench.ScenarioSmall, bench.Phase1000, peer.HAProxyTCP, 100),
+		cpu(bench.ScenarioSaturation, bench.Phase32, peer.SpanwireOTLP, 12), cpu(bench.ScenarioSaturation, bench.Phase32, peer.HAProxyTCP, 10),
+	}}
+	const want = ": at 1 000 requests a second 80 and 100 µs, 80 %; at saturation 12 and 10 µs, 120 %.\n"
+	if got := readmeTable(r); !strings.HasSuffix(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got := readmeProse(sample()); got != "" {
+		t.Errorf("HAProxy's TCP mode was not measured: %q", got)
+	}
 }
 
 func TestSummaryIsShort(t *testing.T) {

@@ -61,10 +61,12 @@ spanwire_up 1
 }
 
 func TestDefaultPinning(t *testing.T) {
-	for _, c := range []struct{ cores, proxy, others int }{{1, 0, 0}, {2, 1, 1}, {4, 1, 3}} {
-		p := DefaultPinning(c.cores)
-		if len(p.Proxy) != c.proxy || len(p.Others) != c.others {
-			t.Errorf("%d cores: %+v", c.cores, p)
+	for _, c := range []struct{ cores, workers, proxy, others int }{
+		{1, 1, 0, 0}, {2, 1, 1, 1}, {4, 1, 1, 3}, {8, 3, 3, 5}, {4, 4, 0, 0}, {4, 3, 3, 1},
+	} {
+		p := PinningFor(c.cores, c.workers)
+		if len(p.Proxy) != c.proxy || len(p.Others) != c.others || c.proxy > 0 && p.Proxy[c.proxy-1] != c.cores-1 {
+			t.Errorf("%d cores, %d workers: %+v", c.cores, c.workers, p)
 		}
 		for _, cpu := range p.Others {
 			if len(p.Proxy) > 0 && cpu == p.Proxy[0] {

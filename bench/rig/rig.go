@@ -41,14 +41,22 @@ func (p Pinning) String() string {
 	return fmt.Sprintf("the proxy alone on processors %v; client, upstream and collector share processors %v", p.Proxy, p.Others)
 }
 
-// DefaultPinning gives the proxy the last processor and everything else the others; nothing is pinned on a single one.
-func DefaultPinning(cores int) Pinning {
-	if cores < 2 {
+// DefaultPinning gives a proxy of one worker the last processor and everything else the others; nothing is pinned on a single one.
+func DefaultPinning(cores int) Pinning { return PinningFor(cores, 1) }
+
+// PinningFor gives a proxy the last processors, one for each worker, and everything else the others. Nothing is pinned when none would be
+// left for these.
+func PinningFor(cores, workers int) Pinning {
+	if cores <= workers {
 		return Pinning{}
 	}
-	p := Pinning{Proxy: []int{cores - 1}}
-	for cpu := range cores - 1 {
-		p.Others = append(p.Others, cpu)
+	p := Pinning{}
+	for cpu := range cores {
+		if cpu < cores-workers {
+			p.Others = append(p.Others, cpu)
+		} else {
+			p.Proxy = append(p.Proxy, cpu)
+		}
 	}
 	return p
 }

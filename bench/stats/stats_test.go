@@ -41,7 +41,8 @@ func TestSummaryTellsNoise(t *testing.T) {
 		{runs: []float64{92, 100, 108}, spread: 0.16, noisy: true},
 		{runs: []float64{5}},
 		{runs: nil},
-		{runs: []float64{-1, 0, 1}}, // a median of 0 has no relative spread
+		{runs: []float64{-1, 0, 1}, noisy: true}, // a median of 0 has no relative spread, and is noisy when runs differ
+		{runs: []float64{0, 0, 0}},
 	} {
 		s := Summarise(c.runs)
 		if math.Abs(s.Spread-c.spread) > 1e-9 || s.Noisy != c.noisy || math.IsNaN(s.Median) || s.Runs == nil {

@@ -7,8 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/spanwire/spanwire/bench"
 )
 
 func run(t *testing.T, args ...string) (code int, out, diagnostics string) {
@@ -30,13 +28,17 @@ func TestExitCodes(t *testing.T) {
 		says string
 	}{
 		{args: []string{"--help"}, says: "figures"},
-		{args: []string{"plan"}, says: "cells: 5"},
+		{args: []string{"plan"}, says: "cells: 60, runs of each: 5"},
 		{args: []string{"plan", "--quick"}, says: "cells: 12, runs of each: 3"},
 		{args: []string{"plan", "--only", "mesh", "--peers", "envoy-*", "--runs", "2"}, says: "cells: 1, runs of each: 2"},
 		{args: []string{"plan", "--only", "nothing"}, code: exitUsage, says: "nothing"},
+		{args: []string{"plan", "--only", "small", "--only", "typo"}, code: exitUsage, says: `--only "typo" matches nothing (allowed here: bodies, `},
+		{args: []string{"plan", "--peers", "direct,typo"}, code: exitUsage, says: `--peers "typo" matches nothing (allowed here: direct, `},
+		{args: []string{"run", "--only", "small", "--only", "typo"}, code: exitUsage, says: `--only "typo"`},
 		{args: []string{"plan", "--runs", "0"}, code: exitUsage, says: "--runs 0 (allowed: 1 or more)"},
 		{args: []string{"plan", "--only", "many", "--idle", "120"}, says: "120 idle connections"},
 		{args: []string{"plan", "--idle", "0"}, code: exitUsage, says: "--idle 0 (allowed: 1 to 25000)"},
+		{args: []string{"plan", "--workers", "0"}, code: exitUsage, says: "--workers 0 (allowed: 1 to "},
 		{args: []string{"plan", "more"}, code: exitUsage, says: `"more"`},
 		{args: []string{"nonsense"}, code: exitUsage, says: "nonsense"},
 		{args: []string{"run", "--no-such-flag"}, code: exitUsage, says: "no-such-flag"},
@@ -54,27 +56,6 @@ func TestExitCodes(t *testing.T) {
 		code, out, diagnostics := run(t, c.args...)
 		if code != c.code || !strings.Contains(out+diagnostics, c.says) {
 			t.Errorf("spanbench %s: exit %d, want %d and %q:\n%s%s", strings.Join(c.args, " "), code, c.code, c.says, out, diagnostics)
-		}
-	}
-}
-
-// TestOnlyFullReportsArePublished: what is less than `make bench` measures is refused, and says why.
-func TestOnlyFullReportsArePublished(t *testing.T) {
-	full := bench.Result{Scenarios: make([]bench.ScenarioInfo, len(bench.Scenarios(bench.DefaultIdle)))}
-	if why := unfit(&full); why != "" {
-		t.Errorf("a full report is %s", why)
-	}
-	for want, change := range map[string]func(r *bench.Result){
-		"partial":                func(r *bench.Result) { r.Partial = true },
-		"shortened":              func(r *bench.Result) { r.Method.Short = 1 },
-		"of a quick run":         func(r *bench.Result) { r.Method.Quick = true },
-		"without envoy":          func(r *bench.Result) { r.Missing = []string{"envoy"} },
-		"of some scenarios only": func(r *bench.Result) { r.Scenarios = r.Scenarios[1:] },
-	} {
-		r := full
-		change(&r)
-		if why := unfit(&r); why != want {
-			t.Errorf("it is %q, want %q", why, want)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -30,27 +31,11 @@ func publishCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			if why := unfit(result); why != "" {
-				return fmt.Errorf("%w: %s is %s, and not to be published (allowed: a full run of make bench)", errUsage, c.Args().First(), why)
+			if why := result.Unfit(); len(why) > 0 {
+				return fmt.Errorf("%w: %s is not to be published (allowed: a full run of make bench of a committed state). It is:\n  %s", errUsage,
+					c.Args().First(), strings.Join(why, "\n  "))
 			}
 			return report.Publish(result, c.String("root"))
 		},
 	}
-}
-
-// unfit says why a result is no full report; empty when it is one.
-func unfit(r *bench.Result) string {
-	switch {
-	case r.Partial:
-		return "partial"
-	case r.Method.Short > 0:
-		return "shortened"
-	case r.Method.Quick:
-		return "of a quick run"
-	case len(r.Missing) > 0:
-		return "without " + r.Missing[0]
-	case len(r.Scenarios) < len(bench.Scenarios(bench.DefaultIdle)):
-		return "of some scenarios only"
-	}
-	return ""
 }

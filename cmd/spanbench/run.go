@@ -2,17 +2,21 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 
 	"github.com/spanwire/spanwire/bench"
+	"github.com/spanwire/spanwire/bench/peer"
 	"github.com/spanwire/spanwire/bench/report"
+	"github.com/spanwire/spanwire/bench/rig"
 )
 
 // commit is set by the linker: the commit of the sources.
@@ -34,6 +38,7 @@ func matrixFlags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "peers", Usage: "peers, by name or pattern; repeatable"},
 		&cli.IntFlag{Name: "idle", Value: bench.DefaultIdle, Usage: "idle connections in the scenario many, two descriptors of the proxy each"},
 		&cli.DurationFlag{Name: "short", Usage: "replace the length of every phase: a test of correctness, no measurement"},
+		workersFlag(),
 	)
 }
 
@@ -42,6 +47,13 @@ func matrixOptions(c *cli.Context) (bench.Options, error) {
 	o := bench.Options{
 		Runs: c.Int("runs"), Quick: c.Bool("quick"), Short: c.Duration("short"), Only: c.StringSlice("only"), Peers: c.StringSlice("peers"),
 		Idle: c.Int("idle"), Tools: tools(c), Pinning: pinning(c), Commit: commit,
+	}
+	var err error
+	if o.Workers, err = workers(c.String("workers"), runtime.NumCPU()); err != nil {
+		return o, err
+	}
+	if !c.Bool("unpinned") {
+		o.Pinning = rig.PinningFor(runtime.NumCPU(), o.Workers)
 	}
 	if v := os.Getenv(requirePeers); v != "" && v != "0" {
 		o.RequirePeers = true
@@ -99,6 +111,9 @@ func runMatrix(c *cli.Context, o bench.Options, diagnostics io.Writer) error {
 		o.Terminal = err == nil
 	}
 	result, err := bench.Run(c.Context, o)
+	if errors.Is(err, bench.ErrMatrix) && !errors.Is(err, peer.ErrMissing) {
+		return fmt.Errorf("%w: %w", errUsage, err)
+	}
 	if err != nil {
 		return err
 	}

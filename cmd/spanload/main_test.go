@@ -1,12 +1,17 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -76,7 +81,15 @@ func TestSpanload_UsageErrorsNameFlagValueAndAllowed(t *testing.T) {
 		{[]string{"--nonsense", "a:1"}, []string{"--nonsense"}},
 		{[]string{"serve", "--latency", "slow"}, []string{"--latency slow", "uniform"}},
 		{[]string{"serve", "--error-rate", "2"}, []string{"--error-rate 2", "0 to 1"}},
-		{[]string{"serve", "--loops", "0"}, []string{"--loops 0", "1 or more"}},
+		{[]string{"serve", "--tcp", "--loops", "0"}, []string{"--loops 0", "1 or more"}},
+		{[]string{"serve", "--loops", "2"}, []string{"--loops 2", "with --tcp only"}},
+		{[]string{"serve", "--message-size", "64"}, []string{"--message-size 64", "with --tcp only"}},
+		{[]string{"serve", "--tcp", "--error-rate", "0.5"}, []string{"--error-rate 0.5", "without --tcp only", "--reset-rate"}},
+		{[]string{"serve", "--body-size=9", "--tcp"}, []string{"--body-size 9", "without --tcp only", "--message-size"}},
+		{[]string{"serve", "--tcp", "--chunked"}, []string{"--chunked (", "without --tcp only"}},
+		{[]string{"serve", "--tcp", "--events", "3"}, []string{"--events 3", "without --tcp only"}},
+		{[]string{"serve", "--tcp", "--reset-rate", "2"}, []string{"--reset-rate 2", "0 to 1"}},
+		{[]string{"serve", "--tcp", "--message-size", "-1"}, []string{"--message-size -1", "for anything"}},
 		{[]string{"serve", "extra"}, []string{"extra", "flags only"}},
 		{[]string{"sink", "--mode", "happy"}, []string{"--mode happy", "healthy"}},
 	} {
@@ -170,6 +183,99 @@ func TestSpanload_ServersRunUntilTold(t *testing.T) {
 		if code, out, diagnostics := call(t, ctx, args...); code != exitOK || !strings.HasPrefix(out, "listening on 127.0.0.1:") {
 			t.Errorf("%v: exit %d, %q, %q", args, code, out, diagnostics)
 		}
+	}
+}
+
+// serveEchoFor runs `spanload serve --tcp` for the time of the test; stop ends it and returns what it said.
+func serveEchoFor(t *testing.T, args ...string) (address string, stop func() string) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	out, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan int, 1)
+	go func() {
+		ended <- spanload(ctx, append([]string{"serve", "--tcp", "--listen", "127.0.0.1:0"}, args...), out, out)
+	}()
+	said := func() string {
+		b, err := os.ReadFile(out.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	for deadline := time.Now().Add(20 * time.Second); !strings.HasSuffix(address, "\n"); time.Sleep(time.Millisecond) {
+		if _, address, _ = strings.Cut(said(), "listening on "); time.Now().After(deadline) {
+			t.Fatalf("it says %q", said())
+		}
+	}
+	return strings.TrimSpace(address), func() string {
+		cancel()
+		if code := <-ended; code != exitOK {
+			t.Errorf("exit %d", code)
+		}
+		return said()
+	}
+}
+
+// TestSpanload_EchoOptionsAreHeeded: the client sees the delay and the resets, and the server verifies the client's messages.
+func TestSpanload_EchoOptionsAreHeeded(t *testing.T) {
+	client := func(address string, more ...string) (code int, r loadtest.Result) {
+		args := append([]string{"--tcp", "--body-size", "64", "--closed", "--connections", "2", "--warmup", "0s", "--duration", "300ms", "--json"}, more...)
+		code, out, _ := call(t, context.Background(), append(args, address)...)
+		if err := json.Unmarshal([]byte(out), &r); err != nil {
+			t.Fatal(err)
+		}
+		return code, r
+	}
+	address, stop := serveEchoFor(t, "--latency", "30ms", "--message-size", "64")
+	if code, r := client(address); code != exitOK || r.Latency.Min < int64(30*time.Millisecond) {
+		t.Errorf("exit %d, the fastest echo took %v", code, time.Duration(r.Latency.Min))
+	}
+	if said := stop(); strings.Contains(said, "Verified:0") || !strings.Contains(said, "Mismatched:0") {
+		t.Errorf("the server says %q", said)
+	}
+	address, stop = serveEchoFor(t, "--reset-rate", "0.5")
+	if code, r := client(address); code != exitFailed || r.Errors["reset"] == 0 || r.Requests.OK == 0 {
+		t.Errorf("exit %d, %+v, errors %v", code, r.Requests, r.Errors)
+	}
+	stop()
+	address, stop = serveEchoFor(t, "--message-size", "64")
+	if code, r := client(address, "--seed", "2"); code != exitFailed || r.Requests.OK != 0 {
+		t.Errorf("another seed: exit %d, %+v", code, r.Requests)
+	}
+	if said := stop(); strings.Contains(said, "Mismatched:0") {
+		t.Errorf("the server says %q", said)
+	}
+}
+
+// TestSpanload_BodyFileIsSent: an HTTP server receives it whole, and an echo of it is compared.
+func TestSpanload_BodyFileIsSent(t *testing.T) {
+	body := loadtest.RandomBytes(7, 3000)
+	file := filepath.Join(t.TempDir(), "body")
+	if err := os.WriteFile(file, body, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var right, wrong atomic.Int64
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, q *http.Request) {
+		if got, err := io.ReadAll(q.Body); err == nil && q.Method == http.MethodPost && bytes.Equal(got, body) {
+			right.Add(1)
+		} else {
+			wrong.Add(1)
+		}
+	}))
+	defer s.Close()
+	code, out, diagnostics := call(t, context.Background(), append(brief, "--method", "POST", "--body-file", file, s.URL)...)
+	if code != exitOK || right.Load() != 40 || wrong.Load() != 0 {
+		t.Errorf("exit %d, %d right, %d wrong: %s\n%s", code, right.Load(), wrong.Load(), diagnostics, out)
+	}
+	address, stop := serveEchoFor(t)
+	if code, out, _ := call(t, context.Background(), append(brief, "--tcp", "--body-file", file, address)...); code != exitOK {
+		t.Errorf("echoed: exit %d\n%s", code, out)
+	}
+	if said := stop(); !strings.Contains(said, "Bytes:120000") {
+		t.Errorf("the server says %q", said)
 	}
 }
 

@@ -255,6 +255,9 @@ func (k *interception) remove(c *cli.Context) error {
 		fmt.Fprintln(k.stdout, "no rules are installed")
 	case now:
 		fmt.Fprintf(k.stdout, "removed; %d connections are reset\n", r.Reset)
+		if r.Left > 0 {
+			fmt.Fprintf(k.stdout, "%d more are cut off without a reset, which this kernel cannot send (CONFIG_INET_DIAG_DESTROY)\n", r.Left)
+		}
 	case r.Open > 0 && wait:
 		return fmt.Errorf("intercept remove: %d redirected connections live on after %s", r.Open, time.Since(began).Round(time.Second))
 	case r.Open > 0:
@@ -287,7 +290,7 @@ func (k *interception) show(c *cli.Context) error {
 	fmt.Fprintf(k.stdout, "# %s by %s; %d redirected connections\n# spanwire intercept add %s\n", state, in.Backend,
 		intercept.Sessions(in.Config.RedirectPort), strings.Join(in.Config.Args(), " "))
 	for _, p := range in.Problems {
-		fmt.Fprintf(k.stdout, "# not as it was installed: %s\n", p)
+		fmt.Fprintf(k.stdout, "# not as it was installed: %s\n", p.What)
 	}
 	if in.Active {
 		fmt.Fprint(k.stdout, intercept.DryRun(in.Config, in.Backend))

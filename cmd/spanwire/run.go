@@ -118,7 +118,7 @@ func (s *sidecar) build(loaded *settings.Loaded, level *slog.LevelVar) error {
 // engineConfig translates the settings for the engine.
 func (s *sidecar) engineConfig() (core.Config, error) {
 	c := s.cfg
-	ec := core.Config{Loops: c.Loops, Transparent: c.Listen, Heartbeat: c.Heartbeat, DialTimeout: c.DialTimeout, HTTPPorts: c.HTTPPorts,
+	ec := core.Config{Loops: c.Loops, Transparent: c.Listen, Heartbeat: c.Heartbeat, DialTimeout: c.DialTimeout, BusyPoll: c.BusyPoll, HTTPPorts: c.HTTPPorts,
 		Disabled: c.Disabled, Verify: verifyRules(c), Log: s.log}
 	for _, l := range c.Explicit {
 		kind := span.Server

@@ -51,14 +51,15 @@ type Loop struct {
 	stopped  atomic.Bool
 }
 
-// New makes a loop; it holds four descriptors until Run ends. base is where its clock starts, the same for all loops of a process.
-func New(base time.Time) (*Loop, error) {
+// New makes a loop; it holds four descriptors until Run ends. base is where its clock starts, the same for all loops of a process. busyPoll is
+// how long it goes on looking for an answer that is due before it sleeps; 0 = not at all.
+func New(base time.Time, busyPoll time.Duration) (*Loop, error) {
 	p, err := netpoll.OpenPoller()
 	if err != nil {
 		return nil, fmt.Errorf("open poller: %w", err)
 	}
 	l := &Loop{poller: p, base: base}
-	l.waiter.epoll = descriptorOf(p)
+	l.waiter.epoll, l.waiter.spinner.limit = descriptorOf(p), busyPoll
 	l.timers.loop, l.posts.loop = l, l
 	if err := l.timers.open(); err != nil {
 		_ = p.Close()
@@ -99,6 +100,12 @@ func (l *Loop) Now() int64 {
 
 // tick begins a turn.
 func (l *Loop) tick() { l.stale = true }
+
+// ExpectAnswer says that something was sent on which an answer may come soon: the loop may wait for it awake.
+func (l *Loop) ExpectAnswer() { l.waiter.spinner.due = true }
+
+// BusyPolls returns how often the loop has waited for an answer awake.
+func (l *Loop) BusyPolls() BusyPolls { return l.waiter.spinner.polls }
 
 // AddSocket watches fd for reading and writing, edge-triggered, once and for all: pausing a reader is not reading.
 func (l *Loop) AddSocket(fd int, h Handler) error {

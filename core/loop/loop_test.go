@@ -19,7 +19,7 @@ const testTimeout = time.Minute
 // start runs a loop until the test ends.
 func start(t *testing.T) *Loop {
 	t.Helper()
-	l, err := New(time.Now())
+	l, err := New(time.Now(), 100*time.Microsecond)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +114,7 @@ func TestPostFromTheLoop(t *testing.T) {
 
 func TestStop(t *testing.T) {
 	before := descriptors(t)
-	l, err := New(time.Now())
+	l, err := New(time.Now(), 100*time.Microsecond)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,7 +142,7 @@ func TestStop(t *testing.T) {
 // posted function.)
 func TestPostWhileStoppingTouchesNoForeignDescriptor(t *testing.T) {
 	for range 20 {
-		l, err := New(time.Now())
+		l, err := New(time.Now(), 100*time.Microsecond)
 		if err != nil {
 			t.Fatal(err)
 		}

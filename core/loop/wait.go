@@ -33,7 +33,10 @@ type waiter struct {
 	epoll  int
 	events [maxEvents]unix.EpollEvent // on the heap, as part of a Loop: the kernel writes to it
 
+	spinner spinner
+
 	napping bool
+	busy    bool      // the last window had too many events to spin
 	began   time.Time // the window
 	count   int       // events in it
 }
@@ -54,10 +57,16 @@ func (w *waiter) wait() ([]unix.EpollEvent, error) {
 	n, err := w.look(0)
 	if n == 0 && err == nil {
 		runtime.Gosched()
-		w.weigh(time.Now())
-		if w.napping {
+		now := time.Now()
+		w.weigh(now)
+		if w.spinner.begins(w.busy) {
+			n, err = w.spin(now)
+		}
+		switch {
+		case n > 0 || err != nil:
+		case w.napping:
 			n, err = w.look(napMs)
-		} else {
+		default:
 			n, err = w.sleep()
 		}
 	}
@@ -65,7 +74,7 @@ func (w *waiter) wait() ([]unix.EpollEvent, error) {
 	return w.events[:n], err
 }
 
-// weigh decides between naps and sleeps at the end of a window.
+// weigh decides between naps and sleeps at the end of a window, and whether the loop is too busy to spin.
 func (w *waiter) weigh(now time.Time) {
 	elapsed := now.Sub(w.began)
 	if elapsed < window {
@@ -75,7 +84,9 @@ func (w *waiter) weigh(now time.Time) {
 	if w.napping {
 		enough = sleepBelow
 	}
-	w.napping = w.count >= enough*int(elapsed/window)
+	windows := int(elapsed / window)
+	w.napping = w.count >= enough*windows
+	w.busy = w.count > quietBelow*windows
 	w.began, w.count = now, 0
 }
 

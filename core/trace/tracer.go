@@ -114,6 +114,10 @@ func (s *Shared) NewTracer() *Tracer {
 	return t
 }
 
+// uneditedTag says on a span why its request went on without our header lines, in the words of spanwire_unedited_total: what it causes may begin
+// a trace of its own.
+const uneditedTag = "spanwire.unedited"
+
 // Begin starts the span of a request: it fills a.Rec (all but sizes, status, failure and times that are not known yet) and, when
 // the head can be edited, appends to e what to change. An inbound request's context stands in the join table when Begin
 // returns, so that the head may go to the application. End must follow exactly once.
@@ -140,6 +144,9 @@ func (t *Tracer) Begin(a *Active, r *Request, e *Edit) {
 	own := t.decide(&l, a.Ignored, r)
 	t.record(a, r, &l, &own)
 	if a.Rec.IsSampled() || t.s.describeAll {
+		if e.Reason != parsers.ReasonNone {
+			a.Rec.AddTag(uneditedTag, []byte(e.Reason.String())) // first, so that there is room
+		}
 		t.describe(&a.Rec, r, id)
 		if l.continues && t.seen.has(headTraceState) {
 			t.setTraceState(&a.Rec, r)

@@ -34,6 +34,7 @@ func TestBeginAndEndAllocateNothing(t *testing.T) {
 		"ignored":        "GET /healthz HTTP/1.1\n" + w3cLine,
 		"no inject":      "GET /x HTTP/1.1\nHost: 10.1.1.1:80\n",
 		"signed":         get + "Authorization: AWS4-HMAC-SHA256 Credential=A, SignedHeaders=host;b3, Signature=0\n",
+		"no room":        "GET /" + strings.Repeat("a", 300) + "?a=" + strings.Repeat("b", 300) + " HTTP/1.1\nHost: 10.1.1.1\nUser-Agent: " + strings.Repeat("c", 300) + "\n",
 		"unsampled":      get + "b3: 0\n",
 		"escaped":        get + "uber-trace-id: " + traceHex + "%3A" + spanHex + "%3A0%3A1\n",
 		"unknown method": "foo / HTTP/1.1\n",

@@ -12,6 +12,8 @@ type findings []Finding
 
 func (f *findings) Altered(x Finding) { *f = append(*f, x) }
 
+func (f *findings) AlteredBesides(Rest) {}
+
 // testNames are the names of the settings in these tests.
 var testNames = Names{RequestID: "X-Request-Id", TraceResponse: "X-Trace-Id", XSource: "X-Source", Route: "X-Route"}
 

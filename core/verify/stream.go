@@ -111,6 +111,7 @@ func (s *Session) Delete(d int, lo, hi uint64) {
 	if !h.ok || !ok || hi > h.insert || !bytes.Equal(before, crlf) || !s.rules(d).removes(line) {
 		s.c.Counts[d].Altered += hi - lo
 		s.found(d, Edit, lo, hi-lo)
+		s.reaches(d, hi)
 	}
 	t.w.edits = append(t.w.edits, edit{at: lo, removes: hi - lo})
 }
@@ -141,7 +142,7 @@ func (s *Session) step(d int, b []byte) int {
 	if text := t.inserting(); text != nil {
 		n := min(len(b), len(text))
 		if !bytes.Equal(b[:n], text[:n]) {
-			first, differ := difference(b[:n], text[:n])
+			first, _, differ := difference(b[:n], text[:n])
 			counts.Altered += differ
 			t.out += first
 			s.found(d, Inserted, t.pos, differ)
@@ -161,11 +162,12 @@ func (s *Session) step(d int, b []byte) int {
 	n := min(len(b), len(due))
 	good := uint64(n)
 	if !bytes.Equal(b[:n], due[:n]) {
-		first, differ := difference(b[:n], due[:n])
+		first, last, differ := difference(b[:n], due[:n])
 		counts.Altered += differ
 		good -= differ
 		t.out += first
 		s.found(d, Differs, t.pos+first, differ)
+		s.reaches(d, t.pos+last+1)
 		t.out -= first
 	}
 	counts.Verified += good
@@ -277,16 +279,16 @@ func (w *window) append(b []byte) {
 	w.bytes = append(w.bytes, b...)
 }
 
-// difference returns where a and b, of one length, first differ, and at how many places.
-func difference(a, b []byte) (first, n uint64) {
+// difference returns where a and b, of one length and not the same, differ first and last, and at how many places.
+func difference(a, b []byte) (first, last, n uint64) {
 	first = uint64(len(a))
 	for i := range a {
 		if a[i] != b[i] {
-			first = min(first, uint64(i))
+			first, last = min(first, uint64(i)), uint64(i)
 			n++
 		}
 	}
-	return first, n
+	return first, last, n
 }
 
 // getWindow returns an empty window.

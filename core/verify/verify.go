@@ -55,6 +55,15 @@ type Finding struct {
 	Bytes uint64
 }
 
+// Rest is what was altered in one direction of a session beside its findings, of which only the first are reported.
+type Rest struct {
+	Direction int
+	// Findings is how many there were, Bytes of how many bytes.
+	Findings, Bytes uint64
+	// From is where in what was received the first of them stands, To the offset behind the last.
+	From, To uint64
+}
+
 // Counts are the accounts of one direction. Of the bytes received each is verified, altered or undelivered in the end; those that stand for
 // nothing received (Surplus, Inserted, Edit) count as altered on top.
 type Counts struct {
@@ -102,10 +111,15 @@ type Session struct {
 	outbound bool
 	report   Reporter
 	streams  [2]stream
+	rest     *[2]Rest // nil: nothing was found that was not reported
 }
 
-// Reporter is told of findings, up to maxFindings in each direction of a session. It must not call back.
-type Reporter interface{ Altered(f Finding) }
+// Reporter is told of findings, up to maxFindings in each direction of a session, and of the rest of them when the session ends. It must not
+// call back.
+type Reporter interface {
+	Altered(f Finding)
+	AlteredBesides(r Rest)
+}
 
 // Open begins to check a session.
 func (c *Checker) Open(outbound bool, report Reporter) *Session {
@@ -169,6 +183,7 @@ func (s *Session) Ended(d int) {
 	if n := uint64(t.left()); n > 0 {
 		s.c.Counts[d].Altered += n
 		s.found(d, Lost, t.pos, n)
+		s.reaches(d, t.pos+n)
 	} else if t.w != nil && t.w.edit() != nil {
 		s.found(d, Lost, t.pos, 0)
 	}
@@ -179,6 +194,13 @@ func (s *Session) Ended(d int) {
 func (s *Session) Close() {
 	for d := range s.streams {
 		s.giveUp(d)
+	}
+	if s.rest != nil {
+		for _, r := range s.rest {
+			if r.Findings > 0 {
+				s.report.AlteredBesides(r)
+			}
+		}
 	}
 	s.report = nil
 	if c := s.c; len(c.closed) < freeSessions {
@@ -223,8 +245,32 @@ func (s *Session) found(d int, f Fault, offset, n uint64) {
 	}
 	t.altered = true
 	if t.findings == maxFindings {
+		s.besides(d, offset, n)
 		return
 	}
 	t.findings++
 	s.report.Altered(Finding{Direction: d, Fault: f, Offset: offset, SentOffset: t.out, Bytes: n})
+}
+
+// besides counts a finding of n bytes that is not reported.
+func (s *Session) besides(d int, offset, n uint64) {
+	if s.rest == nil {
+		s.rest = new([2]Rest)
+	}
+	r := &s.rest[d]
+	if r.Findings == 0 {
+		r.Direction, r.From = d, offset
+	}
+	r.Findings++
+	r.Bytes += n
+	r.From = min(r.From, offset)
+	r.To = max(r.To, offset)
+}
+
+// reaches says that the bytes of the last finding end before offset end of what was received. A finding that it is not said of stands at its
+// offset and has none of those bytes.
+func (s *Session) reaches(d int, end uint64) {
+	if s.rest != nil && s.rest[d].Findings > 0 {
+		s.rest[d].To = max(s.rest[d].To, end)
+	}
 }

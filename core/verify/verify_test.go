@@ -105,6 +105,68 @@ func TestFaultsAreToldByTheirPlace(t *testing.T) {
 	}
 }
 
+// besides keeps what is told when a session ends, too.
+type besides struct {
+	findings
+	rest []Rest
+}
+
+func (b *besides) AlteredBesides(r Rest) { b.rest = append(b.rest, r) }
+
+// What is not told by its place, after the first findings of a direction, is told in sum, with its range, when the session ends.
+func TestTheEndTellsWhatWasNotReported(t *testing.T) {
+	alter := func(s *Session, d, times int) {
+		for range times { // each at the second and fourth byte of ten
+			s.Received(d, []byte("0123456789"))
+			s.Sent(d, []byte("0x2x456789"))
+		}
+	}
+	for _, c := range []struct {
+		name     string
+		play     func(s *Session)
+		findings int
+		want     []Rest
+	}{
+		{"nothing besides", func(s *Session) { alter(s, s2c, maxFindings) }, maxFindings, nil},
+		{"two places besides", func(s *Session) { alter(s, s2c, maxFindings+2) }, maxFindings,
+			[]Rest{{Direction: s2c, Findings: 2, Bytes: 4, From: 10*maxFindings + 1, To: 10*maxFindings + 14}}},
+		{"both directions", func(s *Session) { alter(s, s2c, maxFindings+1); alter(s, c2s, maxFindings+1) }, 2 * maxFindings,
+			[]Rest{{Direction: c2s, Findings: 1, Bytes: 2, From: 41, To: 44}, {Direction: s2c, Findings: 1, Bytes: 2, From: 41, To: 44}}},
+		{"more is sent than came", func(s *Session) { alter(s, c2s, maxFindings); s.Sent(c2s, []byte("abc")) }, maxFindings,
+			[]Rest{{Direction: c2s, Findings: 1, Bytes: 3, From: 40, To: 40}}},
+		{"the end comes too early", func(s *Session) { alter(s, c2s, maxFindings); s.Received(c2s, []byte("abc")); s.Ended(c2s) }, maxFindings,
+			[]Rest{{Direction: c2s, Findings: 1, Bytes: 3, From: 40, To: 43}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			checker, f := NewChecker(NewRules(&testNames)), new(besides)
+			s := checker.Open(false, f)
+			c.play(s)
+			if len(f.rest) > 0 {
+				t.Errorf("told before the end: %+v", f.rest)
+			}
+			s.Close()
+			if !reflect.DeepEqual(f.rest, c.want) || len(f.findings) != c.findings {
+				t.Errorf("%d findings and %+v, want %d and %+v", len(f.findings), f.rest, c.findings, c.want)
+			}
+			told := uint64(0)
+			for _, x := range f.findings {
+				told += x.Bytes
+			}
+			for _, r := range f.rest {
+				told += r.Bytes
+			}
+			if altered := checker.Counts[c2s].Altered + checker.Counts[s2c].Altered; told != altered {
+				t.Errorf("%d bytes told of, %d altered", told, altered)
+			}
+			again := checker.Open(false, f)
+			again.Close()
+			if len(f.rest) != len(c.want) {
+				t.Errorf("the next session tells of this one: %+v", f.rest)
+			}
+		})
+	}
+}
+
 // What the settings name may be inserted and deleted, on its side and in its direction only.
 func TestRules(t *testing.T) {
 	const request, response = "GET / HTTP/1.1\r\nHost: a\r\n", "HTTP/1.1 200 OK\r\nServer: a\r\n"

@@ -4,6 +4,8 @@ package faults
 
 import (
 	"os/exec"
+	"regexp"
+	"strconv"
 	"testing"
 	"time"
 
@@ -21,6 +23,9 @@ table inet loss {
 	}
 }
 `
+
+// leastLost is how many packets must have been dropped for the fault to have been there; on a small busy machine it is ten times as many.
+const leastLost = 100
 
 // Packets that get lost cost time and nothing else. Where the kernel can do so, they are late, twice and out of order as well.
 func TestPacketLoss(t *testing.T) {
@@ -40,10 +45,28 @@ func TestPacketLoss(t *testing.T) {
 		time.Sleep(8 * time.Second) // the length of the fault
 		m.goesOn(20, "conversations")
 		stop()
-		dropped := netns.Run(t, "nft", "list", "table", "inet", "loss")
+		dropped := lost(t, netns.Run(t, "nft", "list", "table", "inet", "loss"))
 		netns.Run(t, "nft", "delete", "table", "inet", "loss")
-		t.Log(dropped)
 		_, report.Outcome = m.finish(stop)
+		report.Outcome = append(report.Outcome, proof.Figuref("packets dropped", "%d", dropped))
+		t.Logf("%d packets dropped", dropped)
+		if dropped < leastLost {
+			t.Errorf("%d packets dropped, want at least %d", dropped, leastLost)
+		}
 		m.Stop()
 	})
+}
+
+// lost returns what the rule's counter has in the listing of its table.
+func lost(t *testing.T, listing string) int {
+	t.Helper()
+	found := regexp.MustCompile(`counter packets (\d+) bytes \d+ drop`).FindStringSubmatch(listing)
+	if found == nil {
+		t.Fatalf("no counter in %s", listing)
+	}
+	n, err := strconv.Atoi(found[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }

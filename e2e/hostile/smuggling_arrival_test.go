@@ -210,6 +210,13 @@ type clientConn struct {
 	listener
 }
 
+// heard returns how many bytes have been heard, and whether that was all.
+func (l *listener) heard() (n int, done bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.n, l.done
+}
+
 // connect connects to addr.
 func connect(addr string) (*clientConn, error) {
 	c, err := net.DialTimeout("tcp", addr, sessionPatience)

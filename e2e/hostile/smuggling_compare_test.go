@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/spanwire/spanwire/internal/smuggling"
 )
@@ -19,12 +20,14 @@ const maxTries = 40
 type way struct {
 	name, addr string
 	cuts       []int
+	patience   time.Duration // for an answer, before the half-close
 }
 
 // outcome is what a server made of a vector.
 type outcome struct {
 	seen   []string // the lines of its log
 	answer string
+	early  string // what of it came before the half-close
 }
 
 func (o outcome) equal(p outcome) bool { return o.answer == p.answer && slices.Equal(o.seen, p.seen) }
@@ -73,7 +76,8 @@ func (x *beside) compare(t *testing.T, v *smuggling.Vector, s *server) int {
 		return 0
 	}
 	for _, w := range []way{
-		{"inbound", x.inbound[s.addr], nil}, {"outbound", x.outbound[s.addr], nil}, {"inbound in pieces", x.inbound[s.addr], thirds},
+		{name: "inbound", addr: x.inbound[s.addr]}, {name: "outbound", addr: x.outbound[s.addr]},
+		{name: "inbound in pieces", addr: x.inbound[s.addr], cuts: thirds},
 	} {
 		through, err := s.outcome(w, v)
 		if err != nil {
@@ -97,7 +101,16 @@ func (x *beside) compare(t *testing.T, v *smuggling.Vector, s *server) int {
 // outcome sends v by way w.
 func (s *server) outcome(w way, v *smuggling.Vector) (o outcome, err error) {
 	var failed error
-	o.seen, err = s.seen(func() { o.answer, failed = s.exchange(w.addr, v.Client, w.cuts, s.settle) })
+	before := func(c *clientConn) error {
+		err := s.settle(w.addr)
+		for deadline := time.Now().Add(w.patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+			if n, done := c.heard(); n > 0 || done {
+				break
+			}
+		}
+		return err
+	}
+	o.seen, err = s.seen(func() { o.answer, o.early, failed = s.exchange(w.addr, v.Client, w.cuts, before) })
 	if failed != nil {
 		err = failed
 	}

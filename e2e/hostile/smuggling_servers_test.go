@@ -97,6 +97,10 @@ require('http').createServer((req, res) => {
 	require('fs').writeSync(1, '"' + req.method + ' ' + req.url + '"\n');
 	req.on('data', () => {});
 	req.on('end', () => res.end(req.method + ' ' + req.url + '\n'));
+}).on('connect', (req, socket) => {
+	require('fs').writeSync(1, '"' + req.method + ' ' + req.url + '"\n');
+	socket.on('error', () => {});
+	socket.end('HTTP/1.1 200 OK\r\n\r\n');
 }).listen(+port, host);`
 
 func startNode(t *testing.T) *server {
@@ -185,7 +189,7 @@ func (s *server) ask(addr string) (target string, err error) {
 		s.through++
 	}
 	target = fmt.Sprintf("%s%d-", sentinel, s.sentinels)
-	answer, err := s.exchange(addr, []byte("GET "+target+" HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"), nil, nil)
+	answer, _, err := s.exchange(addr, []byte("GET "+target+" HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"), nil, nil)
 	if err == nil && !strings.Contains(answer, "200 OK") {
 		err = fmt.Errorf("answered %q", answer)
 	}
@@ -234,11 +238,12 @@ func (s *server) seen(f func()) ([]string, error) {
 // dates are what differs between two answers to one request.
 var dates = regexp.MustCompile(`(?i)\r\nDate: [^\r]*`)
 
-// exchange sends data to addr, cut at cuts, calls before, half-closes, and returns what comes back up to the end, without dates.
-func (s *server) exchange(addr string, data []byte, cuts []int, before func(addr string) error) (string, error) {
+// exchange sends data to addr, cut at cuts, calls before, half-closes, and returns what comes back up to the end, without dates, and
+// what of it had come before the half-close.
+func (s *server) exchange(addr string, data []byte, cuts []int, before func(*clientConn) error) (answer, early string, err error) {
 	c, err := connect(addr)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	defer c.Close()
 	heard := hear(c)
@@ -249,20 +254,21 @@ func (s *server) exchange(addr string, data []byte, cuts []int, before func(addr
 		}
 		if to < len(data) {
 			if err := awaitRead(c.TCPConn); err != nil {
-				return "", err
+				return "", "", err
 			}
 		}
 		from = to
 	}
 	if before != nil {
-		if err := before(addr); err != nil {
-			return "", err
+		if err := before(c); err != nil {
+			return "", "", err
 		}
 	}
+	asked, _ := c.heard()
 	_ = c.CloseWrite() // fails when the server has reset
-	answer, err := heard()
+	got, err := heard()
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return "", fmt.Errorf("no end after %q", answer)
+		return "", "", fmt.Errorf("no end after %q", got)
 	}
-	return dates.ReplaceAllString(string(answer), ""), nil
+	return dates.ReplaceAllString(string(got), ""), dates.ReplaceAllString(string(got[:asked]), ""), nil
 }

@@ -15,7 +15,7 @@ import (
 
 // TestRequestSmuggling sends every published desync vector through the sidecar, inbound and outbound. In front of a server that records, in many segmentations:
 // the bytes arrive unchanged, our lines are where the table of vectors says and nowhere else, and so many requests are recorded as it says. In
-// front of real servers: they see the same requests and give the same answers as without the sidecar.
+// front of real servers: they see the same requests and give the same answers as without the sidecar. And they agree on the heads that are edited.
 func TestRequestSmuggling(t *testing.T) {
 	vectors, err := smuggling.All()
 	if err != nil {
@@ -53,7 +53,11 @@ func classes(vectors []smuggling.Vector) (all [][]smuggling.Vector) {
 }
 
 // tally is what became of a class.
-type tally struct{ sessions, heads, spans, requests, varied, altered int }
+type tally struct {
+	sessions, heads, spans, requests, varied, altered int
+
+	edited, refused, different int // vectors with edited heads, and what the servers make of them directly
+}
 
 // playClass plays the vectors of one class and reports what came of them.
 func (x *beside) playClass(t *testing.T, class []smuggling.Vector, recorders []*recorder, servers []*server) {
@@ -76,7 +80,10 @@ func (x *beside) playClass(t *testing.T, class []smuggling.Vector, recorders []*
 				proof.Figuref("vectors", "%d", len(class)),
 				proof.Figuref("sessions", "%d", n.sessions),
 				proof.Figuref("bytes altered", "%d", n.altered),
-				proof.Figuref("heads edited, none on which parsers differ", "%d", n.heads),
+				proof.Figuref("heads edited", "%d", n.heads),
+				proof.Figuref("vectors with such heads", "%d", n.edited),
+				proof.Figuref("of these refused by a server", "%d", n.refused),
+				proof.Figuref("of these framed differently by two servers", "%d", n.different),
 				proof.Figuref("spans, none too many", "%d", n.spans),
 				proof.Figuref("requests seen by "+strings.Join(names, ", "), "%d directly, the same through", n.requests),
 				proof.Figuref("outcomes by chance (directly too)", "%d of %d", n.varied, 3*len(servers)*len(class)),
@@ -87,6 +94,7 @@ func (x *beside) playClass(t *testing.T, class []smuggling.Vector, recorders []*
 		v := &class[i]
 		now = x.playArrival(t, v, now, recorders, &n)
 		now = x.playServers(t, v, now, servers, &n)
+		agree(t, v, servers, &n)
 	}
 }
 

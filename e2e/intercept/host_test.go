@@ -114,6 +114,22 @@ func (h *host) must(args ...string) string {
 	return out
 }
 
+// rules returns what the tools say of nat and filter, and our table, as far as there is one.
+func (h *host) rules() string {
+	h.t.Helper()
+	var all []string
+	for _, tool := range []string{"iptables", "ip6tables"} {
+		for _, table := range []string{"nat", "filter"} {
+			all = append(all, h.run(tool, "-t", table, "-S"))
+		}
+	}
+	ours := "no table inet spanwire"
+	if strings.Contains(h.run("nft", "list", "tables"), "inet spanwire") {
+		ours = h.run("nft", "list", "table", "inet", "spanwire")
+	}
+	return strings.Join(append(all, ours, ""), "\n")
+}
+
 // sidecar is a running sidecar.
 type sidecar struct {
 	*program.Process

@@ -35,6 +35,8 @@ var scenes = []scene{
 	{"a share of the connections", false, shares},
 	{"what check finds", false, checkFinds},
 	{"what check finds of fail open", false, checkFindsHeartbeat},
+	{"a host without IPv6", false, noIPv6},
+	{"what is printed", false, whatIsPrinted},
 }
 
 // TestNFT runs everything on nftables.
@@ -184,11 +186,35 @@ func loops(h *host) {
 	}
 	h.t.Cleanup(func() { _ = s.Process.Kill(); _ = s.Wait() })
 	h.run(h.bin, "wait", "--timeout", patience.String())
-	if out, code := h.intercept("add"); code != 1 || !strings.Contains(out, "runs as root, and the rules would spare user 1337") {
+	if out, code := h.intercept("add"); code != 1 || !strings.Contains(out, "runs as user 0, and the rules would spare user 1337") {
 		h.t.Errorf("rules before the sidecar: code %d, %s", code, out)
 	}
 	h.must("add", "--uid", "0")
 	h.out.wants(at(hostAddrs[0], "8080"), "traced")
+	h.must("remove", "--now")
+	_, _ = s.Process.Kill(), s.Wait()
+
+	// One of another user is spared for its group, if that is the one of the rules.
+	for _, c := range []struct {
+		group uint32
+		code  int
+	}{{sidecarUser, 0}, {2000, 1}} {
+		s := root()
+		s.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 2000, Gid: c.group}}
+		if err := s.Start(); err != nil {
+			h.t.Fatal(err)
+		}
+		h.run(h.bin, "wait", "--timeout", patience.String())
+		out, code := h.intercept("add")
+		if code != c.code || code != 0 && !strings.Contains(out, "runs as user 2000, and the rules would spare user 1337 and group 1337") {
+			h.t.Errorf("rules for a sidecar of user 2000 and group %d: code %d, %s", c.group, code, out)
+		}
+		if code == 0 {
+			h.out.wants(at(hostAddrs[0], "8080"), "traced")
+		}
+		h.must("remove", "--now")
+		_, _ = s.Process.Kill(), s.Wait()
+	}
 }
 
 // Thousands of networks are one batch like any other; and who lacks the privilege is told so, by every command.
@@ -250,20 +276,7 @@ func foreignRules(h *host) {
 	// Creating the tables that the tools share is no change to what others have there.
 	h.run("iptables", "-S")
 	rules := func() string {
-		var all []string
-		for _, tool := range []string{"iptables", "ip6tables"} {
-			for _, table := range []string{"nat", "filter"} {
-				all = append(all, h.run(tool, "-t", table, "-S"))
-			}
-		}
-		for _, table := range []string{"inet filter", "ip redirects"} {
-			all = append(all, h.run("nft", append([]string{"list", "table"}, strings.Fields(table)...)...))
-		}
-		ours := "no table inet spanwire"
-		if strings.Contains(h.run("nft", "list", "tables"), "inet spanwire") {
-			ours = h.run("nft", "list", "table", "inet", "spanwire")
-		}
-		return strings.Join(append(all, ours), "\n")
+		return h.rules() + h.run("nft", "list", "table", "inet", "filter") + h.run("nft", "list", "table", "ip", "redirects")
 	}
 	before := rules()
 	h.start()

@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -15,7 +17,7 @@ import (
 // underLoad: connections that are established when rules are added go on untouched, and new ones are redirected; when they are removed the
 // redirected ones go on, and new ones are direct at once. Nothing fails meanwhile.
 func underLoad(h *host) {
-	h.start()
+	s := h.start()
 	var in, out []string
 	for _, a := range hostAddrs {
 		in = append(in, at(a, "8080")+"/slow")
@@ -83,15 +85,49 @@ func underLoad(h *host) {
 		h.t.Errorf("show: %q", out)
 	}
 
+	before := h.rules()
 	h.must("add")
 	begin()
+	held := len(in) + len(out)
+	h.out.hold(hostAddrs, "8080")
+	h.app.hold(outsideAddrs, "9090")
 	var n int
 	said = h.must("remove", "--now")
-	if _, err := fmt.Sscanf(said, "removed; %d connections are reset", &n); err != nil || n < len(in) {
-		h.t.Errorf("remove --now: %q", said)
+	if _, err := fmt.Sscanf(said, "removed; %d connections are reset", &n); err != nil || n < held || strings.Contains(said, "more are cut off") {
+		h.t.Errorf("remove --now, with %d connections held: %q", held, said)
 	}
-	h.out.do("stop")
-	h.app.do("stop")
+	for _, p := range []*peer{h.out, h.app} {
+		if got := p.do("held"); got != "all reset" {
+			h.t.Errorf("connections that were redirected, after remove --now: %s", got)
+		}
+	}
+	if out := h.must("show"); out != "no rules are installed\n" {
+		h.t.Errorf("show after remove --now: %q", out)
+	}
+	if got := h.rules(); got != before {
+		h.t.Errorf("after remove --now:\n%s\nbefore add:\n%s", got, before)
+	}
+	for _, a := range hostAddrs {
+		h.out.wants(at(a, "8080"), "direct")
+	}
+	for _, a := range outsideAddrs {
+		h.app.wants(at(a, "9090"), "direct")
+	}
+	for _, p := range []*peer{h.out, h.app} {
+		answered, _, failed, line := p.endLoad()
+		if clients := clientsEach * max(len(in), len(out)); answered == 0 || failed > clients {
+			h.t.Errorf("a load of at most %d clients, of each of which one request may be cut off: %s", clients, line)
+		}
+	}
+	h.eventually("the sidecar to have no session", patience, func() bool { return s.Sum("spanwire_sessions") == 0 })
+	h.must("add")
+	h.out.hold(hostAddrs, "8080")
+	if said := h.must("remove", "--now"); said != fmt.Sprintf("removed; %d connections are reset\n", len(hostAddrs)) {
+		h.t.Errorf("remove --now, with %d connections in all: %q", len(hostAddrs), said)
+	}
+	if got := h.out.do("held"); got != "all reset" {
+		h.t.Errorf("connections that were redirected, after remove --now: %s", got)
+	}
 }
 
 // failOpen: with the sidecar killed new connections go directly within three seconds, and are traced again when it is back, both ways and in
@@ -186,6 +222,18 @@ func checkFinds(h *host) {
 	h.run("nft", "flush", "chain", "inet", "spanwire", "outbound_redirect")
 	h.finds("the chain outbound_redirect has 0 rules where there should be 1")
 	h.must("add")
+	// One rule in the place of another, with its comment: the port that metrics are asked at is spared, another one is.
+	listed := h.run("nft", "-a", "list", "chain", "inet", "spanwire", "inbound")
+	ports := regexp.MustCompile(`tcp dport 14958 return comment "(.*)" # handle (\d+)`).FindStringSubmatch(listed)
+	if ports == nil {
+		h.t.Fatalf("no rule spares port 14958:\n%s", listed)
+	}
+	h.run("nft", "replace rule inet spanwire inbound handle "+ports[2]+` tcp dport 14959 return comment "`+ports[1]+`"`)
+	h.finds("of the chain inbound is another than was installed: run spanwire intercept add")
+	if out := h.must("show"); !strings.Contains(out, "# not as it was installed: rule ") {
+		h.t.Errorf("show: %s", out)
+	}
+	h.must("add")
 	h.must("remove")
 
 	h.backend = "iptables"
@@ -199,9 +247,84 @@ func checkFinds(h *host) {
 	h.run("ip6tables", "-t", "nat", "-X")
 	h.finds("IPv6 is not covered: ip6tables has no rules")
 	h.must("add")
+	path := os.Getenv("PATH")
+	h.lackingTool("no-ipv6", `case "$0" in *ip6tables*) echo "ip6tables is broken" >&2; exit 1;; esac`)
+	h.finds("IPv6 is not covered: ip6tables does not work here: install ip6tables")
+	h.t.Setenv("PATH", path)
 	h.must("remove")
 	h.lackingTool("no-nat", `case "$*" in *"-t nat"*) echo "can't initialize iptables table 'nat': Table does not exist (do you need to insmod?)" >&2; exit 3;; esac`)
 	h.finds("Table does not exist")
+}
+
+// noIPv6: on a host that has switched IPv6 off all is well without its rules.
+func noIPv6(h *host) {
+	h.start()
+	for _, scope := range []string{"all", "default"} {
+		if err := os.WriteFile("/proc/sys/net/ipv6/conf/"+scope+"/disable_ipv6", []byte("1"), 0o600); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+	for _, backend := range []string{"nft", "iptables"} {
+		h.backend = backend
+		h.must("add")
+		if out := h.must("check"); out != "all is well\n" {
+			h.t.Errorf("check: %s", out)
+		}
+		h.out.wants(at(hostAddrs[0], "8080"), "traced")
+		h.app.wants(at(outsideAddrs[0], "9090"), "traced")
+		h.must("remove", "--now")
+	}
+}
+
+// whatIsPrinted: what add --dry-run prints makes, read by the tools, what add makes.
+func whatIsPrinted(h *host) {
+	h.start()
+	for _, args := range [][]string{
+		{}, {"--fail-open"}, {"--inbound-ports", "80,8000-8080", "--outbound-ports", "9090", "--include-cidr", excludedCIDRs + ",0.0.0.0/0"},
+		{"--exclude-cidr", "10.1.2.3," + excludedCIDRs, "--exclude-uid", "7,9", "--exclude-inbound-ports", "22", "--exclude-outbound-ports", "1-1024"},
+		{"--inbound-probability", "0.25", "--outbound-probability", "0.999999", "--uid", "2000", "--gid", "0", "--redirect-port", "15000"},
+	} {
+		for _, backend := range []string{"nft", "iptables"} {
+			h.backend = backend
+			text := h.must(append([]string{"add", "--dry-run"}, args...)...)
+			h.must(append([]string{"add"}, args...)...)
+			added := h.rules()
+			h.must("remove", "--now")
+			before := h.rules()
+			if backend == "nft" {
+				h.reads(text, "nft", "-f", "-")
+			} else {
+				v4, v6, ok := strings.Cut(text, "# ip6tables-restore --noflush\n")
+				if !ok {
+					h.t.Fatalf("printed for iptables:\n%s", text)
+				}
+				h.reads(v4, "iptables-restore", "--noflush")
+				h.reads(v6, "ip6tables-restore", "--noflush")
+			}
+			got := h.rules()
+			if sorted(got) != sorted(added) || got == before {
+				h.t.Errorf("%s %q: by what is printed:\n%s\nby add:\n%s", backend, args, got, added)
+			}
+			h.must("remove", "--now")
+		}
+	}
+}
+
+// sorted puts the chains of what nft lists, and all behind, in order: nft wants one to stand before what goes there.
+func sorted(rules string) string {
+	parts := strings.Split(strings.NewReplacer("spanwire {\n", "spanwire {\n\n", "\n}", "\n\n}").Replace(strings.TrimSpace(rules)), "\n\n")
+	slices.Sort(parts)
+	return strings.Join(parts, "\n\n")
+}
+
+// reads runs a tool with text for its input.
+func (h *host) reads(text, name string, args ...string) {
+	h.t.Helper()
+	cmd := exec.Command(name, args...)
+	cmd.Stdin = strings.NewReader(text)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		h.t.Fatalf("%s: %v, %s\n%s", name, err, out, text)
+	}
 }
 
 // checkFindsHeartbeat: a sidecar without a heartbeat behind a redirect that wants one; and a kernel that cannot do it is said to be such,
@@ -212,7 +335,10 @@ func checkFindsHeartbeat(h *host) {
 	h.finds("no heartbeat comes, so connections go past the sidecar")
 	s.Kill()
 	h.start("--heartbeat")
-	h.eventually("all to be well", 3*time.Second, func() bool { _, code := h.intercept("check"); return code == 0 })
+	h.must("add", "--fail-open")
+	if out := h.must("check"); out != "all is well\n" { // the rules have had no heartbeat yet
+		h.t.Error(out)
+	}
 	h.must("remove")
 
 	h.backend = "iptables"

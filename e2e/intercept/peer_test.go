@@ -5,6 +5,7 @@ package intercept
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -38,11 +39,14 @@ func TestMain(m *testing.M) {
 //	asks N ADDR  does so N times and says how many were traced
 //	load ADDR…   sends requests to these addresses in turn, on connections of their own and on ones that stay open
 //	stop         ends the load and says what came of it
+//	hold ADDR…   opens a connection to each, has one request answered on it, and keeps it
+//	held         says what became of those connections
 //	numbered ADDR…, received      the same with a path for each request, and which were answered
 //	application ADDR NEXT         serves as an application that calls another, see serveApplication
 func servePeer() {
 	var l *load
 	var n *numbered
+	var held []net.Conn
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 		f := strings.Fields(lines.Text())
 		switch f[0] {
@@ -68,6 +72,12 @@ func servePeer() {
 			fmt.Println("loading")
 		case "stop":
 			fmt.Println(l.stop())
+		case "hold":
+			conns, err := hold(f[1:])
+			held = conns
+			fmt.Println("holding", err)
+		case "held":
+			fmt.Println(fate(held))
 		case "numbered":
 			n = startNumbered(f[1:])
 			fmt.Println("loading")
@@ -109,12 +119,17 @@ func newClient(keep bool) *http.Client {
 		DialContext: (&net.Dialer{Timeout: patience}).DialContext}}
 }
 
-// ask sends a request to addr, which may have a path, and returns the body of the answer, or the error, in one line.
+// ask sends a request to addr, which may have a path, and returns the body of the answer, or the error, in one line. On a connection that is
+// kept it is a POST: a GET whose connection breaks under it is sent again by the library, in silence.
 func ask(c *http.Client, addr string) string {
 	if !strings.Contains(addr, "/") {
 		addr += "/"
 	}
-	resp, err := c.Get("http://" + addr)
+	send := func(url string) (*http.Response, error) { return c.Post(url, "", nil) }
+	if c.Transport.(*http.Transport).DisableKeepAlives {
+		send = c.Get
+	}
+	resp, err := send("http://" + addr)
 	if err != nil {
 		return "error: " + strings.ReplaceAll(err.Error(), "\n", " ")
 	}
@@ -126,6 +141,44 @@ func ask(c *http.Client, addr string) string {
 	return strings.ReplaceAll(string(b), "\n", " ")
 }
 
+// hold opens a connection to each address and has a request answered on it.
+func hold(addrs []string) (held []net.Conn, err error) {
+	for _, addr := range addrs {
+		c, err := net.DialTimeout("tcp", addr, patience)
+		if err != nil {
+			return held, err
+		}
+		held = append(held, c)
+		_ = c.SetDeadline(time.Now().Add(patience))
+		if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: held\r\n\r\n"); err != nil {
+			return held, err
+		}
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			return held, err
+		}
+		if b, err := io.ReadAll(resp.Body); err != nil || !strings.HasSuffix(string(b), " traced") {
+			return held, fmt.Errorf("%s: %q, %v", addr, b, err)
+		}
+	}
+	return held, nil
+}
+
+// fate says what became of held connections, and closes them.
+func fate(held []net.Conn) string {
+	var others []string
+	for _, c := range held {
+		if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+			others = append(others, fmt.Sprintf("%v: %v", c.RemoteAddr(), err))
+		}
+		_ = c.Close()
+	}
+	if len(others) == 0 && len(held) > 0 {
+		return "all reset"
+	}
+	return fmt.Sprintf("%d of %d not reset: %s", len(others), len(held), strings.Join(others, ", "))
+}
+
 // load is requests that go on until it is stopped.
 type load struct {
 	cancel context.CancelFunc
@@ -134,6 +187,9 @@ type load struct {
 	answered, traced, failed atomic.Int64
 	first                    atomic.Pointer[string]
 }
+
+// clientsEach is how many clients a load has for each address.
+const clientsEach = 3
 
 // startLoad begins a load: for each address two clients that keep their connection and one that does not.
 func startLoad(addrs []string) *load {
@@ -228,14 +284,32 @@ func (p *peer) wants(addr, how string) {
 	}
 }
 
-// stopLoad ends a load and fails on any error.
-func (p *peer) stopLoad() (answered, traced int) {
+// hold has the peer hold a connection to port of each address.
+func (p *peer) hold(addrs []string, port string) {
 	p.t.Helper()
-	var failed int
-	line := p.do("stop")
+	line := "hold"
+	for _, a := range addrs {
+		line += " " + at(a, port)
+	}
+	if got := p.do("%s", line); got != "holding <nil>" {
+		p.t.Fatal(got)
+	}
+}
+
+// endLoad ends a load.
+func (p *peer) endLoad() (answered, traced, failed int, line string) {
+	p.t.Helper()
+	line = p.do("stop")
 	if _, err := fmt.Sscan(line, &answered, &traced, &failed); err != nil {
 		p.t.Fatal(line)
 	}
+	return answered, traced, failed, line
+}
+
+// stopLoad ends a load and fails on any error.
+func (p *peer) stopLoad() (answered, traced int) {
+	p.t.Helper()
+	answered, traced, failed, line := p.endLoad()
 	if failed > 0 || answered == 0 {
 		p.t.Errorf("load: %s", line)
 	}

@@ -7,6 +7,7 @@ package redirect
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -280,7 +281,9 @@ func TestRedirectedConnections(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	e := startEngine(t, core.Config{Transparent: ":15001"})
+	e := startEngine(t, core.Config{Transparent: ":15001", Explicit: []core.Listen{
+		{Addr: "10.9.0.1:16001", Upstream: "127.0.0.1:8080", Kind: span.Server}, {Addr: "127.0.0.1:16002", Upstream: "10.9.0.9:9090", Kind: span.Client},
+	}})
 	app := startPeer(t, &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}})
 
 	check := func(p *peer, addr string, kind span.Kind) {
@@ -304,6 +307,7 @@ func TestRedirectedConnections(t *testing.T) {
 	for _, a := range hostAddrs {
 		check(app, net.JoinHostPort(a, "9090"), span.Client)
 	}
+	t.Run("explicit listeners beside", func(t *testing.T) { besideExplicit(t, e, out, app) })
 	// What comes to the relay's own port was not redirected, and would go round in circles.
 	before := e.Stats().Refused[core.RefusedSelf]
 	for _, a := range hostAddrs {
@@ -321,6 +325,60 @@ func TestRedirectedConnections(t *testing.T) {
 	}
 	if s := oneSpan(t, e); s.Failure != span.FailureRefused || s.Kind != span.Client {
 		t.Errorf("failure %v", s.Failure)
+	}
+}
+
+// besideExplicit has requests come to the explicit listeners of e while others are redirected: each goes where it should, on its own side.
+func besideExplicit(t *testing.T, e *core.Engine, out, app *peer) {
+	const n = 20
+	answers, spans := make(map[string]int), make(map[string]int)
+	explicit := make(chan string, 2*n)
+	go func() {
+		defer close(explicit)
+		for range n {
+			explicit <- ask("10.9.0.1:16001")
+			explicit <- ask("127.0.0.1:16002")
+		}
+	}()
+	for range n {
+		answers[out.ask("10.9.0.2:8080")]++
+		answers[app.ask("[fd00:9::9]:9090")]++
+	}
+	for a := range explicit {
+		answers[a]++
+	}
+	for range 4 * n {
+		s := oneSpan(t, e)
+		spans[s.Kind.String()+" "+s.Server.AddrPort().String()]++
+	}
+	if want := map[string]int{"127.0.0.1:8080": n, "10.9.0.9:9090": n, "10.9.0.2:8080": n, "[fd00:9::9]:9090": n}; !maps.Equal(answers, want) {
+		t.Errorf("arrived at %v", answers)
+	}
+	want := map[string]int{"server 127.0.0.1:8080": n, "client 10.9.0.9:9090": n, "server 10.9.0.2:8080": n, "client [fd00:9::9]:9090": n}
+	if !maps.Equal(spans, want) {
+		t.Errorf("spans: %v", spans)
+	}
+}
+
+// A link-local address means something on its link only (RFC 4007 §6): the original destination comes with the interface, and the relay must
+// dial there on that interface. Inbound only: what the application sends to a link never reaches ::1, where rules on OUTPUT redirect to.
+func TestRedirectedLinkLocal(t *testing.T) {
+	if !netns.Enter(t, 3*time.Minute, "nft", "nsenter") {
+		return
+	}
+	out := outside(t)
+	addAddress(t, "fe80::9:1", "host0")
+	netns.Run(t, "nsenter", append([]string{"-t", fmt.Sprint(out.pid), "-n", need.Tool(t, "ip")}, netns.Address("fe80::9:9", "out0")...)...)
+	netns.Load(t, rules)
+	if err := serve(":8080"); err != nil {
+		t.Fatal(err)
+	}
+	e := startEngine(t, core.Config{Transparent: ":15001"})
+	if got := out.ask("[fe80::9:1%out0]:8080"); got != "[fe80::9:1%host0]:8080" {
+		t.Fatalf("arrived at %q; refused: %v", got, e.Stats().Refused)
+	}
+	if s := oneSpan(t, e); s.Kind != span.Server || s.Server.AddrPort().String() != "[fe80::9:1]:8080" || s.Status != 200 {
+		t.Errorf("a %v span to %v, status %d", s.Kind, s.Server.AddrPort(), s.Status)
 	}
 }
 

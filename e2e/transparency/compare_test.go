@@ -1,12 +1,13 @@
 // Package transparency runs test suites that other people wrote, and clients and servers that they wrote, directly and through the sidecar,
 // and compares test by test: one may fail through the sidecar only if it fails without it too, or stands on the list of accepted
-// differences with a reason. docs/transparency.md is made from what it finds.
+// differences with a reason, and fails as that says. docs/transparency.md is made from what it finds.
 package transparency
 
 import (
 	"fmt"
 	"maps"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -46,57 +47,29 @@ func (r results) counts() (c proof.Counts) {
 	return c
 }
 
-// comparison is a suite's results without the sidecar and with it.
+// comparison is a suite's results without the sidecar and with it, held against the list of differences.
 type comparison struct {
 	suite           string
+	list            []difference
 	direct, through results
-	retries         []proof.Retry
-}
-
-// suspects are the tests to be run again: those that failed in either way, unless the failure is expected, and those that did not fail though that is
-// expected. They are sorted.
-func (c *comparison) suspects(list []difference) (names []string) {
-	for name := range c.through {
-		direct, through := c.direct[name].outcome, c.through[name].outcome
-		again := direct == failed || through == failed
-		if direct == passed && expected(list, c.suite, name) {
-			again = through == passed && alwaysDiffers(list, c.suite, name)
-		}
-		if again {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
-}
-
-// replace takes in how tests ended that were run again, in the way that is named. A test fails only if it fails each time it is run; that
-// it failed at first is noted. One that is to differ through the sidecar, as the list says, differs if it does so once: on a busy machine a client may
-// look after what it was to see.
-func (c *comparison) replace(in results, where string, again results, list []difference) {
-	for _, name := range slices.Sorted(maps.Keys(again)) {
-		switch {
-		case in[name].outcome == failed && again[name].outcome == passed:
-			in[name] = again[name]
-			c.retries = append(c.retries, proof.Retry{Test: name, Where: where})
-		case in[name].outcome == passed && again[name].outcome != passed && alwaysDiffers(list, c.suite, name):
-			in[name] = again[name]
-		}
-	}
+	again           map[string]*repetition // of the tests that were run again, by name
 }
 
 // judge says which failures through the sidecar are differences that the list does not have, which entries of the list for this suite
-// are wrong, and which tests ran in one way only; and it returns the differences that the list has.
-func (c *comparison) judge(list []difference) (accepted []proof.Difference, problems []string) {
+// are wrong, and which tests ran in one way only; and it returns the differences that the list has. A test that was run again is judged by that.
+func (c *comparison) judge() (accepted []proof.Difference, problems []string) {
 	for _, name := range slices.Sorted(maps.Keys(c.through)) {
-		direct, through := c.direct[name].outcome, c.through[name].outcome
-		switch {
-		case direct == 0:
+		direct, through := c.direct[name], c.through[name]
+		switch r := c.again[name]; {
+		case direct.outcome == 0:
 			problems = append(problems, name+" ran through the sidecar only")
-		case direct == passed && through == skipped && !expected(list, c.suite, name):
-			problems = append(problems, name+" passes directly and is skipped through the sidecar")
-		case through == failed && direct != failed && !expected(list, c.suite, name):
-			problems = append(problems, fmt.Sprintf("%s fails through the sidecar only:\n%s", name, c.through[name].output))
+		case r != nil:
+			problems = append(problems, r.problems(name)...)
+		case direct.outcome == failed || !c.wrong(name, direct, through):
+		case through.outcome == skipped:
+			problems = append(problems, fmt.Sprintf("%s passes directly and is skipped through the sidecar:\n%s", name, through.output))
+		default:
+			problems = append(problems, fmt.Sprintf("%s fails through the sidecar only:\n%s", name, through.output))
 		}
 	}
 	for name := range c.direct {
@@ -104,21 +77,18 @@ func (c *comparison) judge(list []difference) (accepted []proof.Difference, prob
 			problems = append(problems, name+" ran directly only")
 		}
 	}
-	for _, d := range list {
-		if !possible(d) {
+	for _, d := range c.list {
+		if !possible(d) || len(d.tests[c.suite]) == 0 {
 			continue
 		}
-		tests := d.tests[c.suite]
+		tests := d.of(c.suite)
 		for _, test := range tests {
-			direct, through := c.direct[test].outcome, c.through[test].outcome
-			differs := direct == passed && (through == failed || through == skipped)
-			if !differs && !(d.sometimes && through != 0) {
-				problems = append(problems, fmt.Sprintf("the list says that %s differs, which it does not (any more): take it off", test))
+			through := c.through[test]
+			if differs := c.direct[test].outcome == passed && c.asListed(test, through); !differs && !(d.sometimes && through.outcome != 0) {
+				problems = append(problems, fmt.Sprintf("the list says that %s differs, which it does not (any more), or not so: take it off", test))
 			}
 		}
-		if len(tests) > 0 {
-			accepted = append(accepted, proof.Difference{Tests: tests, Reason: d.reason, Sometimes: d.sometimes})
-		}
+		accepted = append(accepted, proof.Difference{Tests: tests, Reason: d.reason, Sometimes: d.sometimes, Needs: d.needs})
 	}
 	slices.Sort(problems)
 	return accepted, problems
@@ -135,14 +105,30 @@ func (c *comparison) failDirectly() (names []string) {
 	return names
 }
 
-// expected reports whether the list says that the test differs.
-func expected(list []difference, suite, test string) bool {
-	return slices.ContainsFunc(list, func(d difference) bool { return slices.Contains(d.tests[suite], test) })
+// wrong reports whether a test that ended so directly must not end so through the sidecar: it fails there, or is skipped though it passes directly,
+// and not in the way that the list has.
+func (c *comparison) wrong(name string, direct, through ending) bool {
+	if through.outcome == passed || through.outcome == skipped && direct.outcome != passed {
+		return false
+	}
+	return !c.asListed(name, through)
+}
+
+// asListed reports whether a test failed or was skipped in the way that the list has for it.
+func (c *comparison) asListed(name string, e ending) bool {
+	if e.outcome == passed {
+		return false
+	}
+	return slices.ContainsFunc(c.list, func(d difference) bool {
+		return slices.ContainsFunc(d.tests[c.suite], func(m manner) bool {
+			return slices.Contains(m.tests, name) && regexp.MustCompile(m.says).MatchString(e.output)
+		})
+	})
 }
 
 // alwaysDiffers reports whether the list says so of the test, and the machine can show it.
-func alwaysDiffers(list []difference, suite, test string) bool {
-	return slices.ContainsFunc(list, func(d difference) bool { return !d.sometimes && possible(d) && slices.Contains(d.tests[suite], test) })
+func (c *comparison) alwaysDiffers(name string) bool {
+	return slices.ContainsFunc(c.list, func(d difference) bool { return !d.sometimes && possible(d) && slices.Contains(d.of(c.suite), name) })
 }
 
 // possible reports whether this machine can show the difference.

@@ -142,19 +142,16 @@ type suite struct {
 	run func(names []string, alone bool) results
 }
 
-// attempts is how often a test that failed is run again alone, in both ways: it fails only if it fails each time.
-const attempts = 2
+// maxRepeat bounds how long tests are run again, so that a suite stays within the time of its namespace; what is not settled by then fails.
+const maxRepeat = 4 * time.Minute
 
-// maxAgain is how many tests are run again at most: when more fail it is no chance, and each may take its full time.
-const maxAgain = 30
-
-// compare runs the suite directly and through the sidecar, runs again alone what failed, judges, and reports.
+// compare runs the suite directly and through the sidecar, runs again alone what failed (repeat), judges, and reports.
 func (env *loopback) compare(s suite) {
 	t := env.t
 	t.Helper()
 	began := time.Now()
 	before := env.account()
-	c := comparison{suite: s.name}
+	c := comparison{suite: s.name, list: accepted}
 	env.enter(direct)
 	c.direct = s.run(nil, false)
 	tookDirect := time.Since(began)
@@ -162,29 +159,26 @@ func (env *loopback) compare(s suite) {
 	c.through = s.run(nil, false)
 	t.Logf("%s: directly %v in %.1f s, through %v in %.1f s", s.name, c.direct.counts(), tookDirect.Seconds(), c.through.counts(),
 		(time.Since(began) - tookDirect).Seconds())
-	for range attempts {
-		again := c.suspects(accepted)
-		if len(again) == 0 {
-			break
-		}
-		if len(again) > maxAgain {
-			t.Errorf("%s: %d tests failed, too many to run each again", s.name, len(again))
-			break
-		}
-		env.enter(direct)
-		c.replace(c.direct, direct.String(), s.run(again, true), nil)
-		env.enter(through)
-		c.replace(c.through, through.String(), s.run(again, true), accepted)
+	if n := len(c.suspects()); n > maxAgain {
+		t.Errorf("%s: %d tests failed, too many to run each again", s.name, n)
+	} else {
+		until := time.Now().Add(maxRepeat)
+		c.repeat(func(names []string) (directly, onward results) {
+			env.enter(direct)
+			directly = s.run(names, true)
+			env.enter(through)
+			return directly, s.run(names, true)
+		}, func() bool { return time.Now().Before(until) })
 	}
 	env.settle()
 	after := env.account()
-	differences, problems := c.judge(accepted)
+	differences, problems := c.judge()
 	for _, p := range problems {
 		t.Errorf("%s: %s", s.name, p)
 	}
 	result := proof.Suite{
 		Name: s.name, Group: s.group, Version: s.version, How: s.how, Direct: c.direct.counts(), Through: c.through.counts(),
-		FailDirectly: c.failDirectly(), Differences: differences, Retries: c.retries,
+		FailDirectly: c.failDirectly(), Differences: differences, Retries: c.retries(),
 		Connections: after.connections - before.connections, Spans: after.spans - before.spans,
 		Verified: after.verified - before.verified, Altered: after.altered - before.altered, Seconds: time.Since(began).Round(100 * time.Millisecond).Seconds(),
 	}
@@ -194,8 +188,8 @@ func (env *loopback) compare(s suite) {
 	if result.Altered != 0 {
 		t.Errorf("%s: %d bytes were altered", s.name, result.Altered)
 	}
-	t.Logf("%s: %d connections, %d spans, %d bytes verified, retried %v, fail directly %v, differ %v", s.name, result.Connections, result.Spans,
-		result.Verified, c.retries, result.FailDirectly, differences)
+	t.Logf("%s: %d connections, %d spans, %d bytes verified, run again %+v, fail directly %v, differ %v", s.name, result.Connections, result.Spans,
+		result.Verified, result.Retries, result.FailDirectly, differences)
 	proof.Write(t, result)
 }
 

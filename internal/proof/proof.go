@@ -10,10 +10,26 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
-// Variable names the directory that results are written to, in the environment; without it none are.
-const Variable = "SPANWIRE_RESULTS"
+// Variable names the directory that results are written to, in the environment; without it none are. CommitVariable is the commit of the tree
+// that they are of.
+const (
+	Variable       = "SPANWIRE_RESULTS"
+	CommitVariable = "SPANWIRE_COMMIT"
+)
+
+// Stamp says when a result was found and of which commit: those of a page come from different runs.
+type Stamp struct {
+	Date   string `json:"date"` // 2006-01-02, UTC
+	Commit string `json:"commit"`
+}
+
+// now is the stamp of what is found now.
+func now() Stamp {
+	return Stamp{Date: time.Now().UTC().Format(time.DateOnly), Commit: os.Getenv(CommitVariable)}
+}
 
 // Kind says in which part of the page a result stands.
 type Kind string
@@ -32,7 +48,7 @@ const (
 	Broken = "broken"
 )
 
-// Counts are tests by how they ended. A test that was run again counts once, as it ended last.
+// Counts are tests by how they ended. A test that was run again counts once, as failed if it failed each time.
 type Counts struct {
 	Passed  int `json:"passed"`
 	Failed  int `json:"failed"`
@@ -46,13 +62,28 @@ type Difference struct {
 	Reason string   `json:"reason"` // one sentence
 	// Sometimes: a race decides, so that in any one run all, some or none of Tests differ.
 	Sometimes bool `json:"sometimes,omitempty"`
+	// Needs is a file of the kernel's without which, or with 0 in which, a machine cannot show the difference.
+	Needs string `json:"needs,omitempty"`
 }
 
-// Retry is a test that failed at first and passed when run again alone: it fails by chance, and where it did.
+// Where a test failed in the first run.
+const (
+	Directly   = "directly"
+	Through    = "through the sidecar"
+	InBothWays = "in both ways"
+)
+
+// Retry is a test that failed in the first run and does not always fail directly, and how often it failed when it was run again alone.
 type Retry struct {
-	Test  string `json:"test"`
-	Where string `json:"where"` // direct or through
+	Test     string `json:"test"`
+	Where    string `json:"where"`    // Directly, Through or InBothWays
+	Rounds   int    `json:"rounds"`   // how often it was run again in each way
+	Directly int    `json:"directly"` // of Rounds: it failed directly
+	Through  int    `json:"through"`  // it failed through the sidecar
 }
+
+// oneOff reports whether the test failed through the sidecar only, and then not again: that was chance, as far as ten more runs can tell.
+func (r Retry) oneOff() bool { return r.Where == Through && r.Directly == 0 && r.Through == 0 }
 
 // Suite is the run of a test suite, or of a client with its server, directly and through the sidecar.
 type Suite struct {
@@ -72,6 +103,7 @@ type Suite struct {
 	Altered      int64        `json:"altered_bytes"`
 	Seconds      float64      `json:"seconds"`
 	Verdict      string       `json:"verdict"`
+	Stamp
 }
 
 // Figure is one figure of an outcome: a name and a value with its unit, as a reader is to see them.
@@ -91,6 +123,7 @@ type Attack struct {
 	What    string   `json:"what"`    // what is sent, in one sentence
 	Outcome []Figure `json:"outcome"` // in the order they are to be read
 	Verdict string   `json:"verdict"`
+	Stamp
 }
 
 // Fault is a fault or a shortage under load and what came of it.
@@ -99,6 +132,7 @@ type Fault struct {
 	What    string   `json:"what"`
 	Outcome []Figure `json:"outcome"`
 	Verdict string   `json:"verdict"`
+	Stamp
 }
 
 // Soak is the summary of a long run.
@@ -107,12 +141,16 @@ type Soak struct {
 	What    string   `json:"what"`
 	Outcome []Figure `json:"outcome"`
 	Verdict string   `json:"verdict"`
+	Stamp
 }
 
 // Result is a Suite, Attack, Fault or Soak.
 type Result interface {
 	kind() (Kind, string)
 	judged(verdict string) Result
+	// stamp returns when and of what it was found; stamped is the same result with s.
+	stamp() Stamp
+	stamped(s Stamp) Result
 }
 
 func (s Suite) kind() (Kind, string)  { return KindSuite, s.Name }
@@ -124,6 +162,13 @@ func (s Suite) judged(v string) Result  { s.Verdict = v; return s }
 func (a Attack) judged(v string) Result { a.Verdict = v; return a }
 func (f Fault) judged(v string) Result  { f.Verdict = v; return f }
 func (s Soak) judged(v string) Result   { s.Verdict = v; return s }
+
+func (s Suite) stamped(x Stamp) Result  { s.Stamp = x; return s }
+func (a Attack) stamped(x Stamp) Result { a.Stamp = x; return a }
+func (f Fault) stamped(x Stamp) Result  { f.Stamp = x; return f }
+func (s Soak) stamped(x Stamp) Result   { s.Stamp = x; return s }
+
+func (s Stamp) stamp() Stamp { return s }
 
 // Write writes r to its file in the directory that Variable names, and logs it; without Variable it does nothing. It gives the verdict
 // itself: Broken if the test has failed by then, else Held. So it is to be the last thing that a test does, deferred where
@@ -143,12 +188,15 @@ func Write(t testing.TB, r Result) {
 	}
 }
 
-// Save writes r, with the verdict it has, to its file in dir; an earlier one of the same kind and name is replaced. It is for programs; tests
-// call Write.
+// Save writes r, with the verdict it has, to its file in dir; an earlier one of the same kind and name is replaced. If it has no stamp it gets
+// one. It is for programs; tests call Write.
 func Save(dir string, r Result) error {
 	kind, name := r.kind()
 	if Slug(name) == "" {
 		return fmt.Errorf("a %s without a name", kind)
+	}
+	if r.stamp() == (Stamp{}) {
+		r = r.stamped(now())
 	}
 	b, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {

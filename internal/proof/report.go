@@ -14,6 +14,9 @@ import (
 // MaxDifferences is how many accepted differences there may be, over all suites: reasons, each of which tests of several suites may see.
 const MaxDifferences = 10
 
+// MaxOneOffs is how many tests of a whole run may fail once through the sidecar only, and never again: a busy machine's share. More are no chance.
+const MaxOneOffs = 5
+
 // Report is all results of a run.
 type Report struct {
 	Suites  []Suite  `json:"suites"`
@@ -96,31 +99,47 @@ func (r *Report) sort() {
 	slices.SortFunc(r.Soaks, func(a, b Soak) int { return cmp.Compare(a.Name, b.Name) })
 }
 
-// names returns kind and name of every result.
-func (r Report) names() (names []string) {
-	note := func(x Result) {
-		kind, name := x.kind()
-		names = append(names, string(kind)+" "+name)
-	}
+// all returns every result.
+func (r Report) all() (all []Result) {
 	for _, x := range r.Suites {
-		note(x)
+		all = append(all, x)
 	}
 	for _, x := range r.Attacks {
-		note(x)
+		all = append(all, x)
 	}
 	for _, x := range r.Faults {
-		note(x)
+		all = append(all, x)
 	}
 	for _, x := range r.Soaks {
-		note(x)
+		all = append(all, x)
+	}
+	return all
+}
+
+// names returns kind and name of every result.
+func (r Report) names() (names []string) {
+	for _, x := range r.all() {
+		kind, name := x.kind()
+		names = append(names, string(kind)+" "+name)
 	}
 	return names
 }
 
+// Unstamped says of which results nobody knows when and of which commit they were found; a page may have none.
+func (r Report) Unstamped() (problems []string) {
+	for _, x := range r.all() {
+		if s := x.stamp(); s.Date == "" || s.Commit == "" {
+			kind, name := x.kind()
+			problems = append(problems, fmt.Sprintf("%s %s: date %q, commit %q; %s says the commit", kind, name, s.Date, s.Commit, CommitVariable))
+		}
+	}
+	return problems
+}
+
 // Problems says in which respects r is no proof: altered bytes, a suite of which nothing was verified, too many differences, one without a
-// reason, a verdict that is not Held, a name twice.
+// reason, a test that fails through the sidecar only, however seldom, or too many that did once, a verdict that is not Held, a name twice.
 func (r Report) Problems() (problems []string) {
-	differences := map[string]bool{}
+	differences, oneOffs := map[string]bool{}, 0
 	for _, s := range r.Suites {
 		if s.Altered != 0 {
 			problems = append(problems, fmt.Sprintf("%s: %d bytes were altered", s.Name, s.Altered))
@@ -137,6 +156,14 @@ func (r Report) Problems() (problems []string) {
 				problems = append(problems, fmt.Sprintf("%s: %s differs without a reason", s.Name, strings.Join(d.Tests, ", ")))
 			}
 		}
+		for _, again := range s.Retries {
+			if again.oneOff() {
+				oneOffs++
+			}
+			if again.Through > 0 && again.Directly == 0 {
+				problems = append(problems, fmt.Sprintf("%s: %s fails through the sidecar only, %d of %d times", s.Name, again.Test, again.Through, again.Rounds))
+			}
+		}
 		problems = append(problems, unheld(s, s.Verdict)...)
 	}
 	for _, a := range r.Attacks {
@@ -150,6 +177,9 @@ func (r Report) Problems() (problems []string) {
 	}
 	if len(differences) > MaxDifferences {
 		problems = append(problems, fmt.Sprintf("%d accepted differences, at most %d", len(differences), MaxDifferences))
+	}
+	if oneOffs > MaxOneOffs {
+		problems = append(problems, fmt.Sprintf("%d tests failed once, through the sidecar only, at most %d", oneOffs, MaxOneOffs))
 	}
 	names := r.names()
 	slices.Sort(names)
@@ -179,28 +209,6 @@ func (r Report) Missing(want Report) (missing []string) {
 		}
 	}
 	return missing
-}
-
-// NewDifferences says which differences of r known does not have: the page is to tell of each.
-func (r Report) NewDifferences(known Report) (problems []string) {
-	listed := map[string]bool{}
-	for _, s := range known.Suites {
-		for _, d := range s.Differences {
-			for _, test := range d.Tests {
-				listed[s.Name+" "+test] = true
-			}
-		}
-	}
-	for _, s := range r.Suites {
-		for _, d := range s.Differences {
-			for _, test := range d.Tests {
-				if !listed[s.Name+" "+test] {
-					problems = append(problems, fmt.Sprintf("%s: %s differs, which docs do not tell of; run make transparency", s.Name, test))
-				}
-			}
-		}
-	}
-	return problems
 }
 
 // Over returns r and what old has besides.

@@ -30,6 +30,8 @@ type Vector struct {
 
 	Spans  int    // requests that are certain
 	Opaque string // why the session ends opaque; "" = it does not
+
+	Refused []string // the servers that refuse a request whose head is edited, or one before it
 }
 
 // Range is a half-open range of offsets.
@@ -109,6 +111,10 @@ func (v *Vector) line(line string) (err error) {
 	}
 	if value, ok := strings.CutPrefix(line, "expect: "); ok {
 		return v.expect(value)
+	}
+	if value, ok := strings.CutPrefix(line, "refused: "); ok {
+		v.Refused = strings.Split(value, ", ")
+		return nil
 	}
 	if line == "^" {
 		v.Inserts = append(v.Inserts, len(v.Client))

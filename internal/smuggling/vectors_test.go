@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -29,6 +30,9 @@ func TestVectorsAreCompleteAndDistinct(t *testing.T) {
 		names[v.String()] = true
 		if !v.Marked() {
 			t.Errorf("%s: %d heads are marked, %d are said to be edited", v, len(v.Inserts), cap(v.Inserts))
+		}
+		if len(v.Refused) > 0 && len(v.Inserts) == 0 {
+			t.Errorf("%s: %v refuse an edited head, and none is edited", v, v.Refused)
 		}
 		for _, at := range v.Inserts {
 			if !bytes.HasPrefix(v.Client[at:], []byte("\r\n")) || v.Client[at-1] != '\n' {
@@ -63,12 +67,15 @@ func TestDocumentationTellsEveryReason(t *testing.T) {
 }
 
 func TestArrivedFindsWhatIsNotOurs(t *testing.T) {
-	vs, err := parse("1_x.txt", strings.Join([]string{"# x", "## y", "source: s", "why: w", "expect: edited 1, spans 2", "> GET / HTTP/1.1",
+	vs, err := parse("1_x.txt", strings.Join([]string{"# x", "## y", "source: s", "why: w", "expect: edited 1, spans 2", "refused: a, b c", "> GET / HTTP/1.1",
 		"- traceparent: 0", "^", ">", "> GET / HTTP/1.2", ">"}, "\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	v := &vs[0]
+	if want := []string{"a", "b c"}; !slices.Equal(v.Refused, want) {
+		t.Errorf("refused by %q, want %q", v.Refused, want)
+	}
 	const second = "GET / HTTP/1.2\r\n\r\n"
 	for _, c := range []struct {
 		got    string

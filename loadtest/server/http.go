@@ -29,6 +29,9 @@ const (
 	PathEvents = "/events"
 )
 
+// DefaultEvents is the number of events on PathEvents when nothing is said.
+const DefaultEvents = 10
+
 // Options of an HTTP server. The zero value answers 200 at once with an empty body.
 type Options struct {
 	// Latency is how long an answer waits.
@@ -46,7 +49,7 @@ type Options struct {
 	ErrorRate   float64
 	ErrorStatus int
 	ResetRate   float64
-	// Events is the number of events on PathEvents (0 = 10), EventInterval the time before each.
+	// Events is the number of events on PathEvents (0 = DefaultEvents), EventInterval the time before each.
 	Events        int
 	EventInterval time.Duration
 	// Seed determines the sequence of delays, sizes and faults, in the order in which requests come.
@@ -115,7 +118,7 @@ func StartHTTP(address string, options Options) (*HTTP, error) {
 		options.ErrorStatus = fasthttp.StatusInternalServerError
 	}
 	if options.Events == 0 {
-		options.Events = 10
+		options.Events = DefaultEvents
 	}
 	s := &HTTP{
 		options: options, listener: listener, started: time.Now(), served: make(chan error, 1),
@@ -264,10 +267,12 @@ func (s *HTTP) writeChunks(w *bufio.Writer, body []byte) {
 	}
 }
 
-// events sends server-sent events, each with its time of sending.
+// events sends server-sent events, each with its time of sending. How long they are together is said first, so that a client sees when one is lost.
 func (s *HTTP) events(ctx *fasthttp.RequestCtx) {
 	ctx.SetContentType("text/event-stream")
 	ctx.Response.Header.Set("Cache-Control", "no-store")
+	length := s.options.Events * len(loadtest.AppendEvent(nil, time.Now())) // until 2286 all are as long
+	ctx.Response.Header.Set(loadtest.HeaderBodyLength, strconv.Itoa(length))
 	ctx.SetBodyStreamWriter(func(w *bufio.Writer) {
 		var line []byte
 		for range s.options.Events {

@@ -19,9 +19,7 @@ func (s *Sink) handle(ctx *fasthttp.RequestCtx) {
 		s.handleControl(ctx)
 		return
 	}
-	if *s.mode.Load() == Slow {
-		time.Sleep(time.Duration(s.delay.Load()))
-	}
+	mode := *s.mode.Load() // as the request came: a slow one is still asleep when the next mode begins
 	spans, total, status, err := s.read(ctx)
 	if err != nil {
 		s.malformed.Add(1)
@@ -32,7 +30,7 @@ func (s *Sink) handle(ctx *fasthttp.RequestCtx) {
 		s.handleControl(ctx)
 		return
 	}
-	switch *s.mode.Load() {
+	switch mode {
 	case Throttling:
 		s.refused.Add(int64(spans))
 		ctx.Response.Header.Set("Retry-After", "1")
@@ -45,6 +43,9 @@ func (s *Sink) handle(ctx *fasthttp.RequestCtx) {
 		s.requests.Add(1)
 		s.bytes.Add(int64(len(ctx.PostBody())))
 		ctx.SetStatusCode(status)
+		if mode == Slow {
+			time.Sleep(time.Duration(s.delay.Load()))
+		}
 	}
 }
 

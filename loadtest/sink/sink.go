@@ -26,7 +26,7 @@ type Mode string
 const (
 	// Healthy answers at once.
 	Healthy Mode = "healthy"
-	// Slow answers after Options.Delay, and then counts.
+	// Slow counts at once and answers after Options.Delay.
 	Slow Mode = "slow"
 	// Dead does not listen: connections are refused, those that stood are reset.
 	Dead Mode = "dead"

@@ -158,6 +158,38 @@ func TestSink_ModesRefuseAndRecover(t *testing.T) {
 	}
 }
 
+// TestSink_SlowCountsAsSpansArrive: what comes while the sink is slow is counted then, not when its answer would be due.
+func TestSink_SlowCountsAsSpansArrive(t *testing.T) {
+	s := start(t, Options{Control: "127.0.0.1:0", Mode: Slow, Delay: time.Minute})
+	answered := make(chan error, 1)
+	go func() {
+		response, err := post(s.URL()+"/api/v2/spans", "application/json", "", []byte(`[{},{},{}]`))
+		if err == nil {
+			_ = response.Body.Close()
+		}
+		answered <- err
+	}()
+	for deadline := time.Now().Add(10 * time.Second); s.Counts().Spans != 3; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("counts after 10 s: %+v", s.Counts())
+		}
+	}
+	select {
+	case err := <-answered:
+		t.Fatalf("a slow sink has answered at once: %v", err)
+	default:
+	}
+	if err := s.SetMode(Dead); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-answered; err == nil {
+		t.Error("a dead sink has answered")
+	}
+	if got := s.Counts().Spans; got != 3 {
+		t.Errorf("%d spans, want 3", got)
+	}
+}
+
 func TestSink_DeadResetsStandingConnections(t *testing.T) {
 	s := start(t, Options{})
 	client := http.Client{}

@@ -2,13 +2,17 @@
 // which neither the target's seeds nor a smaller input reach, the smallest first. They are run by every go test from then on. Inputs there
 // whose names are words are cases of faults that were mended, and stay.
 //
-// Arguments are regular expressions of target names; none = all. It is run by hand, after a long run of tools/fuzz.
+// Where no input reaches more than the seeds do, a few are kept all the same, of all sizes: to Go they differed in how often code was reached.
+//
+// Arguments are regular expressions of target names; none = all. -tried bounds how many inputs of a target are looked at, evenly spread over their sizes,
+// each in a process of its own. It is run by hand, after a long run of tools/fuzz.
 package main
 
 import (
 	"bufio"
 	"bytes"
 	"errors"
+	"flag"
 	"fmt"
 	"io/fs"
 	"os"
@@ -23,22 +27,24 @@ const (
 	// maxInputs and maxBytes bound what is kept of a target, maxBytes one file: the tree is to stay small, and tests fast.
 	maxInputs = 40
 	maxBytes  = 4 << 10
-	// maxTried bounds the inputs of a target that are looked at, each a process of its own.
-	maxTried = 400
+	// fewInputs is how many are kept of a target whose seeds reach all that its inputs do.
+	fewInputs = 3
 )
 
 // foundName is how go test names an input.
 var foundName = regexp.MustCompile(`\A[0-9a-f]{16}\z`)
 
 func main() {
-	if err := run(os.Args[1:]); err != nil {
+	tried := flag.Int("tried", 400, "how many inputs of a target are looked at")
+	flag.Parse()
+	if err := run(flag.Args(), *tried); err != nil {
 		fmt.Fprintln(os.Stderr, "fuzzcorpus:", err)
 		os.Exit(1)
 	}
 }
 
 // run goes through all targets.
-func run(args []string) error {
+func run(args []string, tried int) error {
 	only, err := regexp.Compile(strings.Join(args, "|"))
 	if err != nil {
 		return err
@@ -67,7 +73,7 @@ func run(args []string) error {
 		t.cache = filepath.Join(cache, "fuzz", module, t.dir, t.name)
 		t.binary = filepath.Join(work, strings.ReplaceAll(t.dir, "/", "-")+".test")
 		t.profile = filepath.Join(work, "profile")
-		if err := t.keep(module); err != nil {
+		if err := t.keep(module, tried); err != nil {
 			return fmt.Errorf("%s in %s: %w", t.name, t.dir, err)
 		}
 	}
@@ -100,9 +106,10 @@ func findTargets() (found []*target, err error) {
 }
 
 // keep copies the inputs of one target that are worth it, and drops others that were kept before.
-func (t *target) keep(module string) error {
+func (t *target) keep(module string, tried int) error {
 	corpus := filepath.Join(t.dir, "testdata", "fuzz", t.name)
 	inputs, err := t.inputs(corpus)
+	inputs = spread(inputs, tried)
 	if err != nil || len(inputs) == 0 {
 		return err
 	}
@@ -136,9 +143,29 @@ func (t *target) keep(module string) error {
 			return err
 		}
 	}
+	if kept == 0 {
+		few := spread(inputs, fewInputs)
+		for _, in := range few {
+			if err := os.WriteFile(filepath.Join(corpus, in.name), in.data, 0o644); err != nil {
+				return err
+			}
+		}
+		kept = len(few)
+	}
 	fmt.Printf("%s: %d of %d inputs kept in %s\n", t.name, kept, len(inputs), corpus)
-	_ = os.Remove(corpus) // where nothing is
 	return nil
+}
+
+// spread returns n of the inputs, or all if there are no more, at even distances, the first and the last among them.
+func spread(all []input, n int) []input {
+	if len(all) <= n {
+		return all
+	}
+	some := make([]input, 0, n)
+	for i := range n {
+		some = append(some, all[i*(len(all)-1)/max(n-1, 1)])
+	}
+	return some
 }
 
 // input is one file of a corpus.
@@ -173,7 +200,7 @@ func (t *target) inputs(corpus string) (all []input, err error) {
 		}
 	}
 	slices.SortFunc(all, func(a, b input) int { return len(a.data) - len(b.data) })
-	return all[:min(len(all), maxTried)], nil
+	return all, nil
 }
 
 // covers runs one input, or the seeds, and returns how many blocks of code it adds to reached.

@@ -3,7 +3,8 @@
 //	proof write RESULTS   takes the results in the directory RESULTS into docs/transparency.json and makes the page anew; soaks that RESULTS
 //	                      does not have stay, since the kept one takes an hour
 //	proof add RESULTS     the same, and all stays that RESULTS does not have: for a long soak, or one suite run again
-//	proof check RESULTS   says what in RESULTS is no proof, and what the page tells of that RESULTS does not have
+//	proof check RESULTS   says what in RESULTS is no proof, what the page tells of that RESULTS does not have, and where accepted differences and
+//	                      counts that must not differ do
 package main
 
 import (
@@ -52,7 +53,7 @@ func run(docs string, args []string) error {
 	} else {
 		found = found.Over(proof.Report{Soaks: kept.Soaks})
 	}
-	if problems := found.Problems(); len(problems) > 0 {
+	if problems := append(found.Problems(), found.Unstamped()...); len(problems) > 0 {
 		return errors.New(strings.Join(problems, "\n"))
 	}
 	encoded, err := found.Encode()
@@ -77,7 +78,7 @@ func check(found, kept proof.Report) error {
 			problems = append(problems, missing+": in this run, but not in docs/"+pageFile+"; run make transparency")
 		}
 	}
-	problems = append(problems, found.NewDifferences(kept)...)
+	problems = append(problems, found.Against(kept)...)
 	if len(problems) > 0 {
 		return errors.New(strings.Join(problems, "\n"))
 	}

@@ -83,6 +83,7 @@ func (rep *report) summarize() error {
 		What: "Keep-alive, a connection for each request, calls, WebSocket, TLS, HTTP/2, gRPC's streams, bodies of up to 4 MiB, resets and refusals, on both sides, " +
 			"while collectors end, start and answer slowly.",
 		Outcome: []proof.Figure{proof.Figuref("rate", "%.0f requests/s", rep.Rate)},
+		Stamp:   proof.Stamp{Date: rep.Ended[:len(time.DateOnly)], Commit: rep.Commit},
 	}
 	if !rep.passed() {
 		s.Verdict = proof.Broken

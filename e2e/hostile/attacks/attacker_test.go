@@ -41,15 +41,19 @@ type attacker struct {
 	done   sync.WaitGroup
 	ready  sync.WaitGroup // what has to stand before the attack is called under way
 
-	connections, refused, requests, bytes atomic.Int64
+	connections, refused, requests, bytes, bodies atomic.Int64
+	wrong                                         atomic.Pointer[string] // an answer to a whole body that is not as it must be
 }
 
-// attackCounts is what an attacker says of itself at its end.
+// attackCounts is what an attacker says of itself at its end: what it had done when it was told to end, but for whole bodies.
 type attackCounts struct {
-	Connections int64 `json:"connections"`
-	Refused     int64 `json:"refused"` // connections that could not be made
-	Requests    int64 `json:"requests"`
-	Bytes       int64 `json:"bytes"` // sent
+	Connections int64   `json:"connections"`
+	Refused     int64   `json:"refused"` // connections that could not be made
+	Requests    int64   `json:"requests"`
+	Bytes       int64   `json:"bytes"`   // sent
+	Bodies      int64   `json:"bodies"`  // of chunksPerBody chunks, sent to their ends, read by the application, and answered
+	Seconds     float64 `json:"seconds"` // from its start until it was told to end
+	Wrong       string  `json:"wrong"`   // what is wrong with an answer to such a body; "" = nothing
 }
 
 // TestBeAttacker is the attacker's process; in any other it does nothing.
@@ -72,6 +76,7 @@ func TestBeAttacker(*testing.T) {
 func (x *attack) attack() {
 	time.AfterFunc(attackerLife, func() { os.Exit(1) })
 	a := &attacker{target: os.Getenv(targetVariable), stop: make(chan struct{})}
+	began := time.Now()
 	x.run(a)
 	standing := make(chan struct{})
 	go func() { a.ready.Wait(); close(standing) }()
@@ -81,9 +86,16 @@ func (x *attack) attack() {
 	}
 	fmt.Println("under way")
 	_, _ = io.Copy(io.Discard, os.Stdin)
+	counts := attackCounts{
+		Connections: a.connections.Load(), Refused: a.refused.Load(), Requests: a.requests.Load(), Bytes: a.bytes.Load(),
+		Seconds: time.Since(began).Seconds(),
+	}
 	close(a.stop)
 	a.done.Wait()
-	counts := attackCounts{a.connections.Load(), a.refused.Load(), a.requests.Load(), a.bytes.Load()}
+	counts.Bodies = a.bodies.Load() // the last of them may have ended just now
+	if wrong := a.wrong.Load(); wrong != nil {
+		counts.Wrong = *wrong
+	}
 	_ = json.NewEncoder(os.Stdout).Encode(counts)
 }
 

@@ -103,8 +103,12 @@ func loadGenerator(t *testing.T) string {
 // upstreamVariable makes this binary the application behind the proxies.
 const upstreamVariable = "SPANWIRE_TEST_UPSTREAM"
 
-// answerBytes is the length of an ordinary answer's body.
-const answerBytes = 256
+const (
+	// answerBytes is the length of an ordinary answer's body.
+	answerBytes = 256
+	// readField has how many bytes of body the application has read of the request.
+	readField = "X-Body-Read"
+)
 
 // TestBeUpstream is the application's process; in any other it does nothing. It reads whatever body comes and answers with as many bytes
 // as the query says, and their hash, which the victims check.
@@ -128,7 +132,8 @@ func TestBeUpstream(*testing.T) {
 			readTrailers(w)
 			return
 		}
-		_, _ = io.Copy(io.Discard, r.Body)
+		read, _ := io.Copy(io.Discard, r.Body)
+		w.Header().Set(readField, strconv.FormatInt(read, 10))
 		n, err := strconv.Atoi(r.URL.Query().Get("size"))
 		if err != nil {
 			n = answerBytes
@@ -330,6 +335,8 @@ const (
 	victimConns  = 16
 	victimWarmup = 1000 * time.Millisecond // the attack gets under way meanwhile
 	victimWindow = 2 * time.Second         // 1 000 requests: ten are above the 99th percentile
+	// victimSessions is how many connections victims may make in a round, one for each request.
+	victimSessions = victimRate*float64((victimWarmup+victimWindow)/time.Second) + victimConns
 )
 
 // startVictims starts the load on target. The connections of an ordinary one are there before the attack.

@@ -3,10 +3,14 @@
 package attacks
 
 import (
+	"bufio"
 	"bytes"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
+	"net/http"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -26,7 +30,11 @@ type attack struct {
 	descriptors int
 	// holds is what the attack can make the sidecar hold, from which the bound of its memory follows.
 	holds holding
-	// counters must have gone up by this much at least over all rounds.
+	// atOnce and perSecond are what the attack is at full pace, all attackers together: what its start comes to, and each second. 0 = not judged.
+	atOnce, perSecond attackCounts
+	// bodies is how many bodies of a million chunks must have been answered in each round.
+	bodies int64
+	// counters of the sidecar must have gone up by this much at least for each round, which the victims alone cannot bring about.
 	counters map[string]float64
 }
 
@@ -36,6 +44,14 @@ const (
 	bigHeadBytes    = 64 << 10
 	heldConnections = 300
 	floodRequests   = 8 << 10
+
+	tinyChunk   = "1\r\na\r\n"
+	manyRate    = 395_000 // chunks a second, in large pieces …
+	singleRate  = 5_000   // … and one by one
+	tinyRate    = manyRate + singleRate
+	endlessRate = 8_000_000 // bytes a second
+
+	sessionsSeries = `spanwire_sessions_total{side="inbound"}`
 )
 
 // table has the attacks. Rates are such that attacker, victims and upstream together leave room on their core: what is to be seen is what
@@ -44,48 +60,57 @@ var table = []attack{
 	{
 		name: "Slowloris", what: "1 000 connections, each a head that never ends, 2 000 bytes a second in all, one by one.",
 		run: slowloris, fresh: true,
-		holds:    holding{sessions: slowConnections, heads: slowConnections, headBytes: 4 << 10},
+		holds:  holding{sessions: slowConnections, heads: slowConnections, headBytes: 4 << 10},
+		atOnce: attackCounts{Connections: slowConnections}, perSecond: attackCounts{Bytes: 2000},
 		counters: map[string]float64{`spanwire_unedited_total{reason="slow_head"}`: 20},
 	},
 	{
-		name: "Tiny chunks", what: "4 bodies of 1 000 000 chunks of one byte, 400 000 chunks a second; two send 5 000 of them a second one by one.",
-		run: tinyChunks, holds: holding{sessions: 4, streams: 4},
-		counters: map[string]float64{`spanwire_requests_total{side="inbound",status_class="2xx"}`: 1},
+		name: "Tiny chunks", what: "Bodies of 1 000 000 chunks of one byte, 395 000 a second, each sent to its end and answered; two more, 5 000 a second one by one.",
+		run: tinyChunks, holds: holding{sessions: 3, streams: 3},
+		atOnce: attackCounts{Connections: 3}, bodies: 1, perSecond: attackCounts{Bytes: tinyRate * int64(len(tinyChunk))},
+		counters: map[string]float64{`spanwire_bytes_total{direction="client_to_server"}`: chunksPerBody * float64(len(tinyChunk))},
 	},
 	{
 		name: "64 KiB heads", what: "8 connections, 150 requests a second whose heads are of 64 KiB less a byte, or one more than that.",
 		run: bigHeads, holds: holding{sessions: 8, heads: 8, headBytes: bigHeadBytes, streams: 8},
-		counters: map[string]float64{`spanwire_unedited_total{reason="head_size"}`: 50, `spanwire_opaque_total{reason="head_size"}`: 50},
+		perSecond: attackCounts{Requests: 150, Bytes: 150 * bigHeadBytes},
+		counters:  map[string]float64{`spanwire_unedited_total{reason="head_size"}`: 50, `spanwire_opaque_total{reason="head_size"}`: 50},
 	},
 	{
 		name: "Endless heads", what: "8 connections, header lines without end, 8 MB a second in all; again when they are cut off.",
 		run: endlessHeads, holds: holding{sessions: 16, heads: 16, headBytes: bigHeadBytes, streams: 16},
+		atOnce: attackCounts{Connections: 8}, perSecond: attackCounts{Bytes: endlessRate},
 		counters: map[string]float64{`spanwire_opaque_total{reason="head_size"}`: 8},
 	},
 	{
 		name: "Endless trailers", what: "8 connections, trailer lines without end, 8 MB a second in all; again when they are cut off, after 1 MiB.",
 		run: endlessTrailers, holds: holding{sessions: 16, heads: 16, headBytes: bigHeadBytes, streams: 16},
+		atOnce: attackCounts{Connections: 8}, perSecond: attackCounts{Bytes: endlessRate},
 		counters: map[string]float64{`spanwire_opaque_total{reason="trailer"}`: 8},
 	},
 	{
 		name: "Pipelined flood", what: "16 connections, requests for 64 KiB each without end, 4 000 a second in all, and nobody reads the answers.",
 		run: pipelined, holds: holding{sessions: 32, streams: 32, inFlight: 64},
-		counters: map[string]float64{`spanwire_opaque_total{reason="pipeline"}`: 16},
+		atOnce: attackCounts{Connections: 16}, perSecond: attackCounts{Requests: 4000},
+		counters: map[string]float64{`spanwire_opaque_total{reason="pipeline"}`: 8},
 	},
 	{
 		name: "Out of descriptors", what: "3 processes with 300 connections each, where the proxy may have 600 descriptors; the refused ones again, 200 a second.",
 		run: descriptors, processes: 3, descriptors: 600, holds: holding{sessions: 600},
-		counters: map[string]float64{`spanwire_accept_backoffs_total`: 3, `spanwire_refused_total{reason="descriptors"}`: 1},
+		atOnce:   attackCounts{Connections: 3 * heldConnections},
+		counters: map[string]float64{`spanwire_accept_backoffs_total`: 1, `spanwire_refused_total{reason="descriptors"}`: 1},
 	},
 	{
 		name: "Churn", what: "A connection for each request, 2 000 a second, 16 at a time.",
 		run: churn, fresh: true, holds: holding{sessions: 64, inFlight: 1},
-		counters: map[string]float64{`spanwire_sessions_total{side="inbound"}`: 2000},
+		perSecond: attackCounts{Connections: 2000, Requests: 2000},
+		counters:  map[string]float64{sessionsSeries: victimSessions + 1500},
 	},
 	{
 		name: "Resets", what: "1 500 connections a second that are reset at a random byte of a request or of its answer.",
 		run: resets, fresh: true, holds: holding{sessions: 64, inFlight: 1, streams: 64},
-		counters: map[string]float64{`spanwire_request_failures_total{kind="client_reset"}`: 100},
+		perSecond: attackCounts{Connections: 1500, Bytes: 1500 * 1500},
+		counters:  map[string]float64{`spanwire_request_failures_total{kind="client_reset"}`: 300, sessionsSeries: victimSessions + 1000},
 	},
 }
 
@@ -99,7 +124,7 @@ func slowloris(a *attacker) {
 		for i := range conns {
 			connects.take(1)
 			if conns[i] = a.dial(); conns[i] != nil {
-				a.write(conns[i], []byte(line))
+				_, _ = conns[i].Write([]byte(line)) // not counted: what is is the pace afterwards
 			}
 		}
 		a.ready.Done()
@@ -122,30 +147,65 @@ func slowloris(a *attacker) {
 	})
 }
 
-// tinyChunks sends bodies in chunks of a byte: two connections in pieces of 4 096 chunks, two in a packet for each chunk.
+// tinyChunks sends bodies in chunks of a byte: one connection in pieces of 4 000 chunks, whole bodies one after the other, two in a packet for
+// each chunk, as far as they come.
 func tinyChunks(a *attacker) {
-	const head = "POST /chunks HTTP/1.1\r\nHost: victim\r\nTransfer-Encoding: chunked\r\n\r\n"
-	send := func(chunks *pace, piece int) {
+	many, single := perSecond(manyRate), perSecond(singleRate)
+	a.each(1, func(*rand.Rand) { a.wholeBody(many) })
+	a.each(2, func(*rand.Rand) {
 		c := a.dial()
 		if c == nil {
 			return
 		}
 		defer a.hold(c)()
-		data := []byte(strings.Repeat("1\r\na\r\n", piece))
-		ok := a.write(c, []byte(head))
-		for sent := 0; ok && sent < chunksPerBody && !a.stopped(); sent += piece {
-			chunks.take(piece)
-			ok = a.write(c, data)
+		for ok := a.write(c, []byte(chunksHead)); ok && !a.stopped(); {
+			single.take(1)
+			ok = a.write(c, []byte(tinyChunk))
 		}
-		if ok && a.write(c, []byte("0\r\n\r\n")) {
-			_, _ = io.ReadFull(c, make([]byte, len("HTTP/1.1 200 OK")))
-			a.requests.Add(1)
-		}
-	}
-	many, single := perSecond(395_000), perSecond(5_000)
-	a.each(2, func(*rand.Rand) { send(many, 4096) })
-	a.each(2, func(*rand.Rand) { send(single, 1) })
+	})
 }
+
+const chunksHead = "POST /chunks HTTP/1.1\r\nHost: victim\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+// wholeBody sends a body of chunksPerBody chunks of a byte and reads its answer. A body that has been begun is sent to its end, even when the
+// attack is over meanwhile.
+func (a *attacker) wholeBody(chunks *pace) {
+	const piece = 4000
+	c := a.dial()
+	if c == nil {
+		return
+	}
+	defer func() { _ = c.Close() }()
+	data := []byte(strings.Repeat(tinyChunk, piece))
+	ok := a.write(c, []byte(chunksHead))
+	for sent := 0; ok && sent < chunksPerBody; sent += piece {
+		chunks.take(piece)
+		ok = a.write(c, data)
+	}
+	if !ok || !a.write(c, []byte("0\r\n\r\n")) {
+		a.complain("a body of a million chunks was cut off")
+		return
+	}
+	a.requests.Add(1)
+	res, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		a.complain(fmt.Sprintf("no answer to a million chunks: %v", err))
+		return
+	}
+	read, body := res.Header.Get(readField), 0
+	if b, err := io.ReadAll(res.Body); err == nil {
+		body = len(b)
+	}
+	_ = res.Body.Close()
+	if res.StatusCode != http.StatusOK || read != strconv.Itoa(chunksPerBody) || body != answerBytes {
+		a.complain(fmt.Sprintf("a million chunks were answered with status %d and %d bytes, the application read %q bytes", res.StatusCode, body, read))
+		return
+	}
+	a.bodies.Add(1)
+}
+
+// complain keeps what is wrong with an answer.
+func (a *attacker) complain(wrong string) { a.wrong.Store(&wrong) }
 
 // bigHeads sends heads at the limit of what is observed, and beyond it.
 func bigHeads(a *attacker) {
@@ -213,7 +273,7 @@ func endlessTrailers(a *attacker) {
 
 // endless sends start, then lines of size bytes.
 func endless(a *attacker, start string, size int) {
-	bytes, connects := perSecond(8_000_000), perSecond(200)
+	bytes, connects := perSecond(endlessRate), perSecond(200)
 	lines := []byte(strings.Repeat("X-Endless: "+strings.Repeat("a", size-len("X-Endless: \r\n"))+"\r\n", 4))
 	a.each(8, func(*rand.Rand) {
 		connects.take(1)
