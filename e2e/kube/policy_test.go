@@ -190,8 +190,8 @@ func refusals(t *testing.T, c *cluster) {
 		}
 	}
 	for why, manifest := range map[string]string{
-		"legacy, but not":     annotated("legacy", "false"),
-		"opted out":           bare(`name: x, annotations: {spanwire.dev/inject: "false", spanwire.dev/no: such}`, ""),
+		"legacy, but not": annotated("legacy", "false"),
+		"opted out":       bare(`name: x, annotations: {spanwire.dev/inject: "false", spanwire.dev/no: such}`, ""),
 		"injected by command": inject(t, "apiVersion: v1\nkind: Pod\nmetadata:\n  name: x\n  annotations: {spanwire.dev/config-metrics: ':9'}\n"+
 			"spec:\n  containers: [{name: app, image: app}]\n"),
 	} {
