@@ -56,7 +56,8 @@ demo-service:
 	$(GO) build -trimpath -o build/demo-service ./demo/service
 	$(GO) build -trimpath -o build/demo ./demo
 
-# The image's root file system for each platform, then the image itself, by whichever of the tools there is. IMAGE names it.
+# The image's root file system for each platform, then the image itself, by whichever of the tools there is. IMAGE names it; it gets the tag
+# latest too, which deploy/compose.yaml, the policy and inject ask for.
 IMAGE ?= ghcr.io/spanwire/spanwire:$(VERSION)
 IMAGE_ARCHS ?= amd64 arm64
 CA_BUNDLE ?= /etc/ssl/certs/ca-certificates.crt
@@ -78,8 +79,9 @@ image: image-root ## the container image for amd64 and arm64 (needs docker, podm
 	for arch in $(IMAGE_ARCHS); do \
 		$$tool build --platform linux/$$arch --build-arg TARGETARCH=$$arch -f deploy/Dockerfile -t $(IMAGE)-$$arch build/image; \
 	done; \
-	$$tool tag $(IMAGE)-$$($(GO) env GOARCH) $(IMAGE); \
-	echo "built $(IMAGE) with $$tool, and one for each of: $(IMAGE_ARCHS)"
+	name=$(IMAGE); case "$${name##*/}" in *:*) name=$${name%:*};; esac; \
+	for tag in $(IMAGE) $$name:latest; do $$tool tag $(IMAGE)-$$($(GO) env GOARCH) $$tag; done; \
+	echo "built $(IMAGE) with $$tool, which is $$name:latest too, and one for each of: $(IMAGE_ARCHS)"
 
 # ---- demos
 

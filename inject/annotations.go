@@ -38,11 +38,11 @@ func (j *job) wishesOf(t template) (*wishes, error) {
 		owners = append(owners, t.pod)
 	}
 	for _, m := range owners {
-		annotations := asMapping(valueAt(asMapping(valueAt(m, "metadata")), "annotations"))
-		if annotations == nil {
-			continue
+		annotations, err := j.annotationsOf(m)
+		if err != nil {
+			return nil, err
 		}
-		for _, e := range annotations.Values {
+		for _, e := range annotations {
 			name, ours := strings.CutPrefix(keyText(e.Key), prefix)
 			if !ours {
 				continue
@@ -57,6 +57,23 @@ func (j *job) wishesOf(t template) (*wishes, error) {
 		}
 	}
 	return w, nil
+}
+
+// annotationsOf returns the annotations of an object.
+func (j *job) annotationsOf(object *ast.MappingNode) ([]*ast.MappingValueNode, error) {
+	metadata, err := j.doc.read(object, "metadata")
+	if err != nil {
+		return nil, err
+	}
+	value, err := j.doc.read(asMapping(metadata), "annotations")
+	annotations := asMapping(value)
+	if annotations == nil || err != nil {
+		return nil, err
+	}
+	if e := mergeIn(annotations); e != nil {
+		return nil, j.doc.at(e.Key, "a merge key within annotations: write them out")
+	}
+	return annotations.Values, j.doc.plainKeys(annotations)
 }
 
 // wish applies one annotation.

@@ -47,7 +47,14 @@ func (d *document) templates(body ast.Node) ([]template, error) {
 	if object == nil {
 		return nil, nil
 	}
-	apiVersion, kind := stringAt(object, "apiVersion"), stringAt(object, "kind")
+	apiVersion, err := d.readText(object, "apiVersion")
+	if err != nil {
+		return nil, err
+	}
+	kind, err := d.readText(object, "kind")
+	if err != nil {
+		return nil, err
+	}
 	if isList(apiVersion, kind) {
 		return d.listed(object)
 	}
@@ -56,13 +63,9 @@ func (d *document) templates(body ast.Node) ([]template, error) {
 		return nil, nil
 	}
 	t := template{kind: kind, owner: object}
-	if metadata := asMapping(valueAt(object, "metadata")); metadata != nil {
-		t.name = stringAt(metadata, "name")
-		if t.name == "" {
-			t.name = strings.TrimRight(stringAt(metadata, "generateName"), "-")
-		}
+	if t.name, err = d.nameOf(object); err != nil {
+		return nil, err
 	}
-	var err error
 	if t.pod, err = d.follow(object, path); err != nil || t.pod == nil {
 		return nil, err
 	}
@@ -72,9 +75,30 @@ func (d *document) templates(body ast.Node) ([]template, error) {
 	return []template{t}, nil
 }
 
+// nameOf returns the name of an object, or what a name is generated from.
+func (d *document) nameOf(object *ast.MappingNode) (string, error) {
+	metadata, err := d.read(object, "metadata")
+	if err != nil {
+		return "", err
+	}
+	name, err := d.readText(asMapping(metadata), "name")
+	if err != nil || name != "" {
+		return name, err
+	}
+	name, err = d.readText(asMapping(metadata), "generateName")
+	return strings.TrimRight(name, "-"), err
+}
+
 // listed returns the Pods within the items of a list.
 func (d *document) listed(object *ast.MappingNode) ([]template, error) {
-	items, _ := bare(valueAt(object, "items")).(*ast.SequenceNode)
+	value, err := d.find(object, "items")
+	if err != nil {
+		return nil, err
+	}
+	if alias, ok := bare(value).(*ast.AliasNode); ok {
+		return nil, d.at(alias, "an alias for %q: write it out", "items")
+	}
+	items, _ := bare(value).(*ast.SequenceNode)
 	if items == nil {
 		return nil, nil
 	}
@@ -95,14 +119,11 @@ func (d *document) listed(object *ast.MappingNode) ([]template, error) {
 // follow returns the mapping at a path; nil when there is none. What stands elsewhere under an anchor cannot be edited here.
 func (d *document) follow(m *ast.MappingNode, path []string) (*ast.MappingNode, error) {
 	for _, key := range path {
-		v := valueAt(m, key)
-		if v == nil {
-			if e := mergeIn(m); e != nil {
-				return nil, d.at(e.Key, "a merge key where %q is looked for: write it out", key)
-			}
-			return nil, nil
+		v, err := d.find(m, key)
+		if v == nil || err != nil {
+			return nil, err
 		}
-		if _, ok := v.(*ast.AliasNode); ok {
+		if _, ok := bare(v).(*ast.AliasNode); ok {
 			return nil, d.at(v, "an alias for %q: write it out", key)
 		}
 		if m = asMapping(v); m == nil {

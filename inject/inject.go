@@ -39,6 +39,8 @@ type Options struct {
 // Ports are the ports of the sidecar's listeners, 0 for those that are off.
 type Ports struct {
 	Transparent, Admin, Metrics int
+	// Explicit has the port of each explicit listener, and the port of the application behind it, 0 for one of outbound requests.
+	Explicit map[int]int
 }
 
 // Result is what Inject returns.
@@ -54,8 +56,7 @@ type Result struct {
 type job struct {
 	opts Options
 	*editor
-	anchors map[string]ast.Node
-	result  *Result
+	result *Result
 }
 
 // Inject puts the sidecar into every Pod of a stream of YAML documents. A stream that has it already gets what it would get now.
@@ -127,6 +128,7 @@ func (j *job) document() error {
 	if err != nil || body == nil {
 		return err
 	}
+	j.doc.findAnchors(body)
 	templates, err := j.doc.templates(body)
 	if err != nil || len(templates) == 0 {
 		return err
@@ -136,12 +138,6 @@ func (j *job) document() error {
 	}
 	j.trees = builder{of: map[ast.Node]*tree{}}
 	j.root = j.trees.build(body)
-	j.anchors = map[string]ast.Node{}
-	for n := range nodes(body) {
-		if a, ok := n.(*ast.AnchorNode); ok {
-			j.anchors[a.Name.GetToken().Value] = a.Value
-		}
-	}
 	for _, t := range templates {
 		why, err := j.template(t)
 		if err != nil {
@@ -164,19 +160,23 @@ func (j *job) template(t template) (why string, err error) {
 	if err != nil {
 		return "", err
 	}
+	if w.skip {
+		return prefix + `inject is "false"`, nil
+	}
+	if why, err = j.elsewhere(t.spec); why != "" || err != nil {
+		return why, err
+	}
+	sidecar, err := j.hasSidecar(t.spec)
+	if err != nil {
+		return "", err
+	}
 	containers, isList := bare(valueAt(t.spec, "containers")).(*ast.SequenceNode)
 	switch {
-	case w.skip:
-		return prefix + `inject is "false"`, nil
-	case stringAt(t.spec, "hostNetwork") == "true":
-		return "it has the host's network, where rules would catch every process of the node", nil
-	case mergeIn(t.spec) != nil:
-		return "", j.doc.at(mergeIn(t.spec).Key, "a merge key in a Pod's spec: write it out")
 	case !isList && valueAt(t.spec, "containers") != nil && !empty(valueAt(t.spec, "containers")):
 		return "", j.doc.at(valueAt(t.spec, "containers"), "containers: want a list")
 	case !isList || len(containers.Values) == 0:
 		return "it has no containers", nil
-	case j.hasSidecar(t.spec):
+	case sidecar:
 		return "it has a container " + sidecarName + " already", nil
 	}
 	probes, err := j.probes(t)
@@ -190,21 +190,54 @@ func (j *job) template(t template) (why string, err error) {
 	return "", j.edit(t, p, probes)
 }
 
+// elsewhere says why a Pod is none that a sidecar can be put into.
+func (j *job) elsewhere(spec *ast.MappingNode) (why string, err error) {
+	if e := mergeIn(spec); e != nil {
+		return "", j.doc.at(e.Key, "a merge key in a Pod's spec: write it out")
+	}
+	hostNetwork, err := j.doc.readBool(spec, "hostNetwork")
+	if err != nil {
+		return "", err
+	}
+	if hostNetwork {
+		return "it has the host's network, where rules would catch every process of the node", nil
+	}
+	os, err := j.doc.read(spec, "os")
+	if err != nil {
+		return "", err
+	}
+	name, err := j.doc.readText(asMapping(os), "name")
+	if err != nil {
+		return "", err
+	}
+	if name == "windows" {
+		return "it is for Windows, where there is no sidecar", nil
+	}
+	return "", nil
+}
+
 func empty(n ast.Node) bool {
 	_, isNull := bare(n).(*ast.NullNode)
 	return isNull
 }
 
 // hasSidecar reports whether the Pod has one of our containers.
-func (j *job) hasSidecar(spec *ast.MappingNode) bool {
+func (j *job) hasSidecar(spec *ast.MappingNode) (bool, error) {
 	for _, key := range []string{"initContainers", "containers"} {
-		for _, n := range containersOf(spec, key) {
-			if name := stringAt(asMapping(n), "name"); name == sidecarName || name == netInitName {
-				return true
+		if alias, ok := bare(valueAt(spec, key)).(*ast.AliasNode); ok {
+			return false, j.doc.at(alias, "an alias for %q: write it out", key)
+		}
+		for _, c := range j.doc.distinct(spec, key) {
+			name, err := j.doc.readText(c, "name")
+			if err != nil {
+				return false, err
+			}
+			if name == sidecarName || name == netInitName {
+				return true, nil
 			}
 		}
 	}
-	return false
+	return false, nil
 }
 
 // edit makes the changes of one Pod.
@@ -236,25 +269,49 @@ const defaultGraceSeconds = 30
 
 // plan decides what the containers of one Pod are.
 func (j *job) plan(t template, w *wishes, probes []probe) (*plan, error) {
-	p := &plan{image: w.image, legacy: w.legacy, netInit: w.netInit, service: w.service, rules: w.rules, graceSeconds: defaultGraceSeconds}
+	p := &plan{image: w.image, legacy: w.legacy, netInit: w.netInit, service: w.service, rules: w.rules}
 	if p.service == "" {
 		p.service = t.name
 	}
 	if p.service == "" {
 		return nil, j.doc.at(t.owner, "a %s without a name: say in the annotation %sservice-name what it is called", t.kind, prefix)
 	}
-	if n, err := strconv.Atoi(stringAt(t.spec, "terminationGracePeriodSeconds")); err == nil {
-		p.graceSeconds = n
-	}
-	for _, n := range containersOf(t.spec, "containers") {
-		declaredPorts(asMapping(n), func(_ string, port int) { p.appPorts = append(p.appPorts, port) })
-	}
-	slices.Sort(p.appPorts)
-	p.appPorts = slices.Compact(p.appPorts)
 	if err := j.settle(t, w, p, probes); err != nil {
 		return nil, err
 	}
+	if p.legacy {
+		if err := j.stop(t, p); err != nil {
+			return nil, err
+		}
+	}
 	return p, nil
+}
+
+// stop finds out what the stop hook of the legacy form waits for, and for how long. At a declared port there may be an explicit listener of the
+// sidecar's own, which closes only after the hook: the application is behind it.
+func (j *job) stop(t template, p *plan) (err error) {
+	if p.graceSeconds, err = j.doc.readInt(t.spec, "terminationGracePeriodSeconds", defaultGraceSeconds); err != nil {
+		return err
+	}
+	var open [1 << 16]bool
+	for _, c := range j.doc.distinct(t.spec, "containers") {
+		ports, err := j.doc.declaredPorts(c)
+		if err != nil {
+			return err
+		}
+		for _, port := range ports {
+			if behind, ours := p.ports.Explicit[port.number]; ours {
+				port.number = behind
+			}
+			open[port.number] = true
+		}
+	}
+	for port, is := range open {
+		if is && port > 0 {
+			p.appPorts = append(p.appPorts, port)
+		}
+	}
+	return nil
 }
 
 // settle fixes the sidecar's settings and the flags of the rules, and has both checked.

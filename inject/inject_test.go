@@ -22,7 +22,7 @@ func options() Options {
 			return nil
 		},
 		CheckSettings: func(environ []string) (Ports, error) {
-			p := Ports{14956, 14957, 14958}
+			p := Ports{Transparent: 14956, Admin: 14957, Metrics: 14958}
 			for _, kv := range environ {
 				switch {
 				case kv == "SPANWIRE_METRICS=off":

@@ -8,6 +8,18 @@ import (
 	"github.com/goccy/go-yaml/ast"
 )
 
+// distinct returns the containers of a list, with aliases resolved and each once, however many aliases mean it.
+func (d *document) distinct(spec *ast.MappingNode, key string) (all []*ast.MappingNode) {
+	seen := map[*ast.MappingNode]bool{}
+	for _, n := range containersOf(spec, key) {
+		if m := asMapping(d.resolve(n)); m != nil && !seen[m] {
+			seen[m] = true
+			all = append(all, m)
+		}
+	}
+	return all
+}
+
 // containersOf returns the elements of a list of containers.
 func containersOf(spec *ast.MappingNode, key string) []ast.Node {
 	s, _ := bare(valueAt(spec, key)).(*ast.SequenceNode)
@@ -17,29 +29,63 @@ func containersOf(spec *ast.MappingNode, key string) []ast.Node {
 	return s.Values
 }
 
-// declaredPorts returns the TCP ports that a container declares, by name ("" for those without).
-func declaredPorts(container *ast.MappingNode, each func(name string, port int)) {
-	s, _ := bare(valueAt(container, "ports")).(*ast.SequenceNode)
-	if s == nil {
-		return
-	}
-	for _, n := range s.Values {
-		p := asMapping(n)
-		if p == nil {
-			continue
-		}
-		if protocol := stringAt(p, "protocol"); protocol != "" && protocol != "TCP" {
-			continue
-		}
-		if port, ok := portNumber(stringAt(p, "containerPort")); ok {
-			each(stringAt(p, "name"), port)
-		}
-	}
+// declaredPort is a TCP port that a container declares, "" for one without a name.
+type declaredPort struct {
+	name   string
+	number int
 }
 
+// declaredPorts returns the TCP ports that a container declares. The list is kept, since many containers may have an alias for one.
+func (d *document) declaredPorts(container *ast.MappingNode) ([]declaredPort, error) {
+	value, err := d.read(container, "ports")
+	if err != nil {
+		return nil, err
+	}
+	s, _ := bare(value).(*ast.SequenceNode)
+	if s == nil {
+		return nil, nil
+	}
+	ports, known := d.ports[s]
+	if !known {
+		if ports, err = d.listedPorts(s); err != nil {
+			return nil, err
+		}
+		d.ports[s] = ports
+	}
+	return ports, nil
+}
+
+func (d *document) listedPorts(s *ast.SequenceNode) (ports []declaredPort, err error) {
+	seen := map[*ast.MappingNode]bool{}
+	for _, n := range s.Values {
+		p := asMapping(d.resolve(n))
+		if p == nil || seen[p] {
+			continue
+		}
+		seen[p] = true
+		protocol, err := d.readText(p, "protocol")
+		if err != nil {
+			return nil, err
+		}
+		name, err := d.readText(p, "name")
+		if err != nil {
+			return nil, err
+		}
+		number, err := d.readInt(p, "containerPort", 0)
+		if err != nil {
+			return nil, err
+		}
+		if number > 0 && number < 1<<16 && (protocol == "" || protocol == "TCP") {
+			ports = append(ports, declaredPort{name, number})
+		}
+	}
+	return ports, nil
+}
+
+// portNumber reads a port as every reader of YAML does: in decimal digits, without a zero in front.
 func portNumber(s string) (int, bool) {
 	n, err := strconv.ParseUint(s, 10, 16)
-	return int(n), err == nil && n != 0
+	return int(n), err == nil && n != 0 && s[0] != '0'
 }
 
 // probe is a tcpSocket probe that is rewritten.
@@ -74,8 +120,9 @@ func (j *job) probes(t template) ([]probe, error) {
 			}
 		}
 	}
+	seen := map[string]bool{} // anchors, each of which is looked at once
 	for _, n := range containers {
-		if err := j.aliased(n, rewritten); err != nil {
+		if err := j.aliased(n, rewritten, seen); err != nil {
 			return nil, err
 		}
 	}
@@ -102,17 +149,25 @@ func (j *job) probe(container, m *ast.MappingNode) (*probe, error) {
 	if alias, ok := value.(*ast.AliasNode); ok {
 		return nil, j.doc.at(alias, "an alias for a probe's port: write it out")
 	}
+	host := valueAt(socket, "host")
+	if alias, ok := bare(host).(*ast.AliasNode); ok {
+		return nil, j.doc.at(alias, "an alias for a probe's host: write it out")
+	}
 	written, ok := scalarText(value)
-	if host := stringAt(socket, "host"); !ok || host != "" {
+	if text, _ := scalarText(host); !ok || text != "" {
 		return nil, nil
 	}
 	port, ok := portNumber(written)
 	if !ok {
-		declaredPorts(container, func(name string, number int) {
-			if name == written {
-				port, ok = number, true
+		ports, err := j.doc.declaredPorts(container)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range ports {
+			if p.name == written {
+				port, ok = p.number, true
 			}
-		})
+		}
 	}
 	if !ok {
 		return nil, j.doc.at(value, "a probe of port %q, which is no port that the container declares", written)
@@ -130,18 +185,26 @@ func mergedNothing(n ast.Node) bool {
 }
 
 // aliased refuses a container that takes a tcpSocket probe from an anchor where it was not rewritten, or where its port's name
-// means the port of another container.
-func (j *job) aliased(n ast.Node, rewritten map[ast.Node]bool) error {
-	for alias := range nodes(n) {
-		a, ok := alias.(*ast.AliasNode)
+// means the port of another container; and one that merges such a probe in.
+func (j *job) aliased(n ast.Node, rewritten map[ast.Node]bool, seen map[string]bool) error {
+	for node := range nodes(n) {
+		if e, ok := node.(*ast.MappingValueNode); ok && e.Key.Type() == ast.MergeKeyType && len(slices.Collect(sockets(e.Value))) > 0 {
+			return j.doc.at(e.Key, "a merge key for a tcpSocket probe: write it out")
+		}
+		a, ok := node.(*ast.AliasNode)
 		if !ok {
 			continue
 		}
-		for inner := range nodes(j.anchors[a.Value.GetToken().Value]) {
-			e, ok := inner.(*ast.MappingValueNode)
-			if !ok || keyText(e.Key) != "tcpSocket" {
-				continue
-			}
+		name := a.Value.GetToken().Value
+		if seen[name] {
+			continue
+		}
+		seen[name] = true
+		x := j.doc.anchors[name]
+		if x == nil || x.value == nil {
+			return j.doc.at(a, "an alias of no anchor, or of one of two: write it out")
+		}
+		for e := range sockets(x.value) {
 			_, numeric := portNumber(stringAt(asMapping(e.Value), "port"))
 			if !numeric || !rewritten[e] && stringAt(asMapping(e.Value), "host") == "" {
 				return j.doc.at(a, "an alias for a tcpSocket probe: write it out")
@@ -149,6 +212,17 @@ func (j *job) aliased(n ast.Node, rewritten map[ast.Node]bool) error {
 		}
 	}
 	return nil
+}
+
+// sockets ranges over the entries tcpSocket in a node and below it.
+func sockets(n ast.Node) func(func(*ast.MappingValueNode) bool) {
+	return func(yield func(*ast.MappingValueNode) bool) {
+		for inner := range nodes(n) {
+			if e, ok := inner.(*ast.MappingValueNode); ok && keyText(e.Key) == "tcpSocket" && !yield(e) {
+				return
+			}
+		}
+	}
 }
 
 // nodes ranges over a node and all below it; aliases are not followed.

@@ -85,6 +85,10 @@ type document struct {
 	from, to int
 	// bom is how many bytes of a byte order mark the first line begins with.
 	bom int
+	// anchors are those of the document, by name; findAnchors sets them.
+	anchors map[string]*anchored
+	// ports are those of the lists of ports that were read.
+	ports map[*ast.SequenceNode][]declaredPort
 }
 
 // documents cuts the stream at the lines that separate documents. "---" in the first column does that wherever it stands, within

@@ -237,7 +237,14 @@ func checkSettings(environ []string) (inject.Ports, error) {
 		return inject.Ports{}, err
 	}
 	c := &loaded.Config
-	return inject.Ports{Transparent: portOf(c.Listen), Admin: portOf(c.Admin), Metrics: portOf(c.Metrics)}, nil
+	ports := inject.Ports{Transparent: portOf(c.Listen), Admin: portOf(c.Admin), Metrics: portOf(c.Metrics), Explicit: map[int]int{}}
+	for _, l := range c.Explicit {
+		ports.Explicit[portOf(l.Addr)] = 0
+		if !l.Outbound {
+			ports.Explicit[portOf(l.Addr)] = portOf(l.Upstream)
+		}
+	}
+	return ports, nil
 }
 
 // portOf returns the port of a listener's address, 0 for none.

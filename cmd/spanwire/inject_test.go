@@ -58,6 +58,21 @@ func TestInjectLeavesNetInitOutBesideExplicitListeners(t *testing.T) {
 	}
 }
 
+// TestLegacyStopHookWaitsForTheApplication: at the declared port of a Pod with explicit listeners it is the sidecar that listens, until its end.
+func TestLegacyStopHookWaitsForTheApplication(t *testing.T) {
+	declared := write(t, strings.Replace(podManifest, "image: app}", "image: app, ports: [{containerPort: 8080}, {containerPort: 9000}]}", 1))
+	for set, want := range map[string]string{
+		"loops=1":                      "--closed=8080,9000",
+		"inbound=:8080=127.0.0.1:8000": "--closed=8000,9000",
+		"outbound=127.0.0.1:9000=b:80": "--closed=8080",
+	} {
+		out, stderr, code := once(t, nil, "inject", "--legacy", "-f", declared, "--set", set)
+		if code != 0 || !strings.Contains(out, `"`+want+`"`) {
+			t.Errorf("%s: %d %q, want %s:\n%s", set, code, stderr, want, out)
+		}
+	}
+}
+
 func TestInjectRefuses(t *testing.T) {
 	good := write(t, podManifest)
 	for _, c := range []struct {
@@ -84,18 +99,24 @@ func TestInjectRefuses(t *testing.T) {
 	}
 }
 
+// TestWaitClosed: whatever address the application listens at.
 func TestWaitClosed(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
-	if _, stderr, code := once(t, nil, "wait", "--closed", port, "--timeout", "1ms"); code != 1 || !strings.Contains(stderr, "still open") {
-		t.Errorf("an open port: %d %q", code, stderr)
-	}
-	time.AfterFunc(100*time.Millisecond, func() { _ = l.Close() })
-	if _, stderr, code := once(t, nil, "wait", "--closed", port, "--timeout", "10s"); code != 0 {
-		t.Errorf("a port that closes: %d %q", code, stderr)
+	for _, at := range []struct{ network, address string }{
+		{"tcp4", "127.0.0.1"}, {"tcp4", "127.0.0.2"}, {"tcp4", "0.0.0.0"}, {"tcp", "::"}, {"tcp6", "::"}, {"tcp6", "::1"},
+	} {
+		l, err := net.Listen(at.network, net.JoinHostPort(at.address, "0"))
+		if err != nil {
+			t.Logf("%s %s: %v", at.network, at.address, err) // a host without IPv6
+			continue
+		}
+		port := strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+		if _, stderr, code := once(t, nil, "wait", "--closed", port, "--timeout", "1ms"); code != 1 || !strings.Contains(stderr, "still open") {
+			t.Errorf("%s %s, an open port: %d %q", at.network, at.address, code, stderr)
+		}
+		time.AfterFunc(100*time.Millisecond, func() { _ = l.Close() })
+		if _, stderr, code := once(t, nil, "wait", "--closed", "1,"+port, "--timeout", "10s"); code != 0 {
+			t.Errorf("%s %s, a port that closes: %d %q", at.network, at.address, code, stderr)
+		}
 	}
 	for _, bad := range []string{"0", "", "x", "70000", "1,,2"} {
 		if _, stderr, code := once(t, nil, "wait", "--closed="+bad); code != 2 || !strings.Contains(stderr, "--closed") {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/spanwire/spanwire/intercept"
 	"github.com/spanwire/spanwire/settings"
 )
 
@@ -19,6 +20,8 @@ const (
 	// askEvery is how often a sidecar that is not ready is asked again; askTimeout bounds one question.
 	askEvery   = 50 * time.Millisecond
 	askTimeout = time.Second
+	// closedEvery is how often the kernel's list of sockets is read: with very many connections that takes a while.
+	closedEvery = 200 * time.Millisecond
 )
 
 // errNotReady: the sidecar answered that it is not ready.
@@ -100,31 +103,19 @@ func portNumbers(list string) (ports []uint16, err error) {
 	return ports, nil
 }
 
-// waitClosed asks until no port is open or the time is over. It asks at least once.
+// waitClosed asks until nobody listens at any of the ports or the time is over. It asks at least once.
 func waitClosed(ports []uint16, timeout time.Duration) error {
 	deadline := time.Now().Add(timeout)
 	for {
-		open, at := anyOpen(ports)
-		if !open {
-			return nil
+		port, err := intercept.Listening(ports)
+		if port == 0 || err != nil {
+			return err
 		}
-		if !time.Now().Add(askEvery).Before(deadline) {
-			return fmt.Errorf("port %d was still open after %s", at, timeout)
+		if !time.Now().Add(closedEvery).Before(deadline) {
+			return fmt.Errorf("port %d was still open after %s", port, timeout)
 		}
-		time.Sleep(askEvery)
+		time.Sleep(closedEvery)
 	}
-}
-
-// anyOpen reports whether one of the ports of the loopback address accepts connections, and which.
-func anyOpen(ports []uint16) (open bool, port uint16) {
-	for _, p := range ports {
-		conn, err := net.DialTimeout("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(int(p))), askTimeout)
-		if err == nil {
-			_ = conn.Close()
-			return true, p
-		}
-	}
-	return false, 0
 }
 
 // askReady asks GET /readyz once. The request is written by hand: one line to send and one to read are no reason to link an HTTP

@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -100,6 +101,63 @@ func compressed(t *testing.T, root string) int {
 		t.Fatal(err)
 	}
 	return b.Len()
+}
+
+// TestImageHasTheNamesThatAreAskedFor: make image, with a docker that only writes down what it is told, builds for each platform, and tags
+// what the compose file, the policy and inject ask for.
+func TestImageHasTheNamesThatAreAskedFor(t *testing.T) {
+	bin := os.Getenv("SPANWIRE_BIN")
+	if bin == "" {
+		need.Missing(t, "SPANWIRE_BIN", "run make e2e, which sets it")
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "docker"), []byte("#!/bin/sh\necho \"$@\" >> "+dir+"/log\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	image := func(args ...string) string {
+		cmd := exec.Command(need.Tool(t, "make"), append([]string{"--no-print-directory", "-C", "../..", "-o", "image-root", "image"}, args...)...)
+		cmd.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"), "MAKEFLAGS=", "MAKELEVEL=")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		log, err := os.ReadFile(filepath.Join(dir, "log"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = os.Remove(filepath.Join(dir, "log"))
+		return string(log)
+	}
+	log := image()
+	for _, arch := range []string{"amd64", "arm64"} {
+		if !strings.Contains(log, "build --platform linux/"+arch+" --build-arg TARGETARCH="+arch+" -f deploy/Dockerfile -t ") {
+			t.Errorf("not built for %s:\n%s", arch, log)
+		}
+	}
+	asked := regexp.MustCompile(`ghcr\.io/spanwire/spanwire:[\w.-]+`)
+	cmd := exec.Command(bin, "inject")
+	cmd.Stdin = strings.NewReader("apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\nspec:\n  containers: [{name: a}]\n")
+	injected, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts := map[string]string{"spanwire inject": string(injected)}
+	for _, file := range []string{"../../deploy/compose.yaml", "../../deploy/kubernetes/base/policy.yaml"} {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts[file] = string(b)
+	}
+	for who, text := range texts {
+		name := asked.FindString(text)
+		if name == "" || !regexp.MustCompile(`(?m)^tag .* `+regexp.QuoteMeta(name)+`$`).MatchString(log) {
+			t.Errorf("%s asks for %q, which make image does not tag:\n%s", who, name, log)
+		}
+	}
+	if log := image("IMAGE=registry.example:5000/a/b"); !strings.Contains(log, " registry.example:5000/a/b\n") ||
+		!strings.Contains(log, " registry.example:5000/a/b:latest\n") {
+		t.Errorf("a name of one's own, without a tag:\n%s", log)
+	}
 }
 
 // TestImageRuns: in the root file system alone, read-only, without a privilege, the sidecar gets ready, relays, and ends.

@@ -190,9 +190,7 @@ type container struct {
 	Args          []string
 	RestartPolicy string
 	Env           []struct{ Name, Value string }
-	EnvFrom       json.RawMessage
-	// The rest is compared, not read.
-	StartupProbe, Ports, Resources, SecurityContext json.RawMessage
+	LivenessProbe json.RawMessage
 }
 
 // env returns the value of a variable.
@@ -250,6 +248,19 @@ func (c *cluster) decode(text string) *podObject {
 func (c *cluster) dryRun(namespace, manifest string) *podObject {
 	c.t.Helper()
 	return c.decode(c.must(manifest, "-n", namespace, "create", "--dry-run=server", "--validate=strict", "-o", "json", "-f", "-"))
+}
+
+// containers are the init containers and the containers of a Pod that is created as far as dryRun goes, with all that they have.
+func (c *cluster) containers(namespace, manifest string) (all []map[string]any) {
+	c.t.Helper()
+	var p struct {
+		Spec struct{ InitContainers, Containers []map[string]any }
+	}
+	text := c.must(manifest, "-n", namespace, "create", "--dry-run=server", "--validate=strict", "-o", "json", "-f", "-")
+	if err := json.Unmarshal([]byte(text), &p); err != nil {
+		c.t.Fatalf("%v: %s", err, text)
+	}
+	return append(p.Spec.InitContainers, p.Spec.Containers...)
 }
 
 // podOf waits for a Pod with the label and returns it.

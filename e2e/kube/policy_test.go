@@ -3,16 +3,20 @@
 package kube
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
 
+	"github.com/goccy/go-yaml"
+
 	"github.com/spanwire/spanwire/internal/need"
 )
 
-const policyFile = "../../deploy/kubernetes/base/policy.yaml"
+const base = "../../deploy/kubernetes/base"
 
 // other is a policy of somebody else: it changes every Pod, so that policies run a second time.
 const other = `
@@ -50,11 +54,7 @@ const native = "spanwire-net-init spanwire | app"
 
 func TestPolicy(t *testing.T) {
 	c := startCluster(t)
-	policy, err := os.ReadFile(policyFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.must(string(policy), "create", "--validate=strict", "-f", "-")
+	c.must("", "create", "--validate=strict", "-k", base)
 	c.must(other, "create", "-f", "-")
 	c.namespace("shop", "spanwire.dev/inject=enabled")
 	c.namespace("both", "spanwire.dev/inject=enabled", "other=enabled")
@@ -65,6 +65,10 @@ func TestPolicy(t *testing.T) {
 			if err != nil || !strings.Contains(out, `"name": "`+want+`"`) {
 				return fmt.Errorf("not yet in %s: %w", namespace, err)
 			}
+		}
+		_, err := c.kubectl(bare(`name: a, annotations: {spanwire.dev/no: such}`, ""), "-n", "shop", "create", "--dry-run=server", "-f", "-")
+		if err == nil {
+			return errors.New("not yet refused")
 		}
 		return nil
 	})
@@ -78,6 +82,8 @@ func TestPolicy(t *testing.T) {
 		{"an empty list of them", "shop", bare("name: x", "initContainers: [], "), native, "x"},
 		{"opted out", "shop", bare(`name: x, annotations: {spanwire.dev/inject: "false"}`, ""), "| app", ""},
 		{"the host's network", "shop", bare("name: x", "hostNetwork: true, "), "| app", ""},
+		{"Windows", "shop", bare("name: x", "os: {name: windows}, "), "| app", ""},
+		{"Linux", "shop", bare("name: x", "os: {name: linux}, "), native, "x"},
 		{"injected before", "shop", bare("name: x", "initContainers: [{name: spanwire, image: i, restartPolicy: Always}], "), "spanwire | app", ""},
 		{"rules of somebody else", "shop", bare(`name: x, annotations: {spanwire.dev/net-init: "false"}`, ""), "spanwire | app", "x"},
 		{"another namespace", "apart", bare("name: x", ""), "| app", ""},
@@ -91,10 +97,7 @@ func TestPolicy(t *testing.T) {
 	if got := c.dryRun("both", bare("name: x", "")); strings.Count(got.names(), "spanwire ") != 1 || strings.Count(got.names(), "other") != 1 {
 		t.Errorf("beside another policy: %q", got.names())
 	}
-	rules := c.dryRun("shop", bare(`name: x, annotations: {spanwire.dev/exclude-outbound-ports: "5432,6379", spanwire.dev/fail-open: "true"}`, ""))
-	if args := strings.Join(rules.Spec.InitContainers[0].Args, " "); !strings.Contains(args, "--exclude-outbound-ports=5432,6379 --fail-open=true") {
-		t.Errorf("annotations for the rules: %q", args)
-	}
+	refusals(t, c)
 	controllers(t, c)
 	sameAsInject(t, c)
 	examples(t, c)
@@ -140,29 +143,164 @@ func controllers(t *testing.T, c *cluster) {
 	}
 }
 
-// sameAsInject: the policy and the command write the same containers, so that neither falls behind.
-func sameAsInject(t *testing.T, c *cluster) {
-	t.Helper()
-	manifest := bare("name: cart", "")
-	byPolicy := c.dryRun("shop", manifest)
-	byCommand := c.dryRun("apart", inject(t, manifest, "--image", "ghcr.io/spanwire/spanwire:latest"))
-	for i := range byCommand.Spec.InitContainers {
-		a, b := byPolicy.Spec.InitContainers[i], byCommand.Spec.InitContainers[i]
-		a.EnvFrom = nil // the command writes settings where the policy refers to a ConfigMap
-		if fmt.Sprintf("%+v", a) != fmt.Sprintf("%+v", b) {
-			t.Errorf("the policy makes\n%+v\n%s\nthe command\n%+v\n%s", a, a.SecurityContext, b, b.SecurityContext)
+// TestPoliciesKnowEveryRule: the flags of intercept add that inject takes, the policies take.
+func TestPoliciesKnowEveryRule(t *testing.T) {
+	out, _ := exec.Command(binary(t), "inject", "--set", "no=such").CombinedOutput()
+	_, list, _ := strings.Cut(string(out), "flag of intercept add (")
+	list, _, _ = strings.Cut(list, ")")
+	names := strings.Split(list, ", ")
+	if len(names) < 11 {
+		t.Fatalf("the flags are not listed any more: %s", out)
+	}
+	for _, file := range []string{"policy.yaml", "validation.yaml"} {
+		text, err := os.ReadFile(base + "/" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			if !strings.Contains(string(text), "'"+name+"'") && !strings.Contains(string(text), "[?'spanwire.dev/"+name+"']") {
+				t.Errorf("%s does not know the annotation %s", file, name)
+			}
 		}
 	}
 }
 
-// inject runs spanwire inject.
-func inject(t *testing.T, manifest string, args ...string) string {
+// refusals: an annotation that the policy does not heed keeps the Pod out, and the message names it; one of a Pod that is not the policy's
+// is nobody's business.
+func refusals(t *testing.T, c *cluster) {
+	t.Helper()
+	annotated := func(name, value string) string {
+		return bare(fmt.Sprintf("name: x, annotations: {spanwire.dev/%s: %q}", name, value), "")
+	}
+	for _, a := range []struct{ name, value, says string }{
+		{"exclude-outbuond-ports", "1", "want inject, service-name"},
+		{"config-Log_Level", "info", "lower-case letters"},
+		{"redirect-port", "1", "want inject, service-name"},
+		{"config-listen", ":15000", "the policy fixes that"},
+		{"config-admin", "off", "the policy fixes that"},
+		{"config-metrics", "off", "the policy fixes that"},
+		{"config-service-name", "z", "the policy fixes that"},
+		{"legacy", "true", "the policy fixes that"},
+		{"inject", "False", `want "true" or "false"`},
+		{"net-init", "no", `want "true" or "false"`},
+	} {
+		_, err := c.kubectl(annotated(a.name, a.value), "-n", "shop", "create", "--dry-run=server", "-f", "-")
+		if err == nil || !strings.Contains(err.Error(), "annotation spanwire.dev/"+a.name+":") || !strings.Contains(err.Error(), a.says) {
+			t.Errorf("%s %q: %v; want it refused: %s", a.name, a.value, err, a.says)
+		}
+	}
+	for why, manifest := range map[string]string{
+		"legacy, but not": annotated("legacy", "false"),
+		"opted out":       bare(`name: x, annotations: {spanwire.dev/inject: "false", spanwire.dev/no: such}`, ""),
+		"injected by command": inject(t, "apiVersion: v1\nkind: Pod\nmetadata:\n  name: x\n  annotations: {spanwire.dev/config-metrics: ':9'}\n"+
+			"spec:\n  containers: [{name: app, image: app}]\n"),
+	} {
+		if _, err := c.kubectl(manifest, "-n", "shop", "create", "--dry-run=server", "-f", "-"); err != nil {
+			t.Errorf("%s: %v", why, err)
+		}
+	}
+}
+
+// probing has probes of all kinds, in containers of all kinds.
+const probing = `apiVersion: v1
+kind: Pod
+metadata: {name: cart%s}
+spec:
+  automountServiceAccountToken: false
+  initContainers:
+  - name: own
+    image: own
+    restartPolicy: Always
+    ports: [{name: in, containerPort: 700}]
+    startupProbe: {tcpSocket: {port: in}, periodSeconds: 3}
+    livenessProbe: {tcpSocket: {port: 701}}
+    readinessProbe: {tcpSocket: {port: 702}}
+  containers:
+  - name: app
+    image: app
+    ports: [{name: dns, containerPort: 53, protocol: UDP}, {name: http, containerPort: 8000}]
+    startupProbe: {tcpSocket: {port: 81, host: example.org}}
+    livenessProbe: {tcpSocket: {port: http}, periodSeconds: 7, failureThreshold: 9}
+    readinessProbe: {httpGet: {port: 8000, path: /ready}}
+  - name: beside
+    image: beside
+    ports: [{name: http, containerPort: 8001}]
+    startupProbe: {tcpSocket: {port: 8001}}
+    readinessProbe: {tcpSocket: {port: http}}
+    livenessProbe: {exec: {command: [a]}}
+`
+
+// sameAsInject: the policy and the command make the same containers of a Pod, whatever is asked of them, so that neither falls behind. All of
+// them is compared but where the policy's settings come from, the ConfigMap.
+func sameAsInject(t *testing.T, c *cluster) {
+	t.Helper()
+	for why, manifest := range map[string]string{
+		"plain":     bare("name: cart", "automountServiceAccountToken: false, "),
+		"probes":    fmt.Sprintf(probing, ""),
+		"net-init":  fmt.Sprintf(probing, `, annotations: {spanwire.dev/net-init: "false"}`),
+		"ports too": fmt.Sprintf(probing, `, annotations: {spanwire.dev/config-probe-ports: "9000, 81,700"}`),
+		"settings": bare(`name: cart, annotations: {spanwire.dev/config-sampler: ratio=0.1, spanwire.dev/config-ignore-agent: a, other.dev/x: z,
+  spanwire.dev/config-heartbeat: "false", spanwire.dev/config-resource: a=b, spanwire.dev/config-probe-ports: "9", spanwire.dev/image: "i:2"}`,
+			"automountServiceAccountToken: false, "),
+		"every rule": bare(`name: cart, annotations: {spanwire.dev/exclude-cidr: 10.0.0.0/8, spanwire.dev/exclude-inbound-ports: "22",
+  spanwire.dev/exclude-outbound-ports: "5432,6379", spanwire.dev/exclude-uid: "7", spanwire.dev/fail-open: "true", spanwire.dev/inbound-ports: "80",
+  spanwire.dev/inbound-probability: "0.5", spanwire.dev/include-cidr: 11.0.0.0/8, spanwire.dev/outbound-ports: "81",
+  spanwire.dev/outbound-probability: "0.25", spanwire.dev/sidecar-ports: "1,2"}`, "automountServiceAccountToken: false, "),
+	} {
+		byPolicy := c.containers("shop", manifest)
+		byCommand := c.containers("apart", inject(t, block(t, manifest), "--image", "ghcr.io/spanwire/spanwire:latest",
+			"--set", "listen=:14956", "--set", "admin=127.0.0.1:14957")) // which the policy fixes, since there may be a ConfigMap
+		for i := range byPolicy {
+			from, _ := json.Marshal(byPolicy[i]["envFrom"])
+			want := "null"
+			if byPolicy[i]["name"] == "spanwire" {
+				want = `[{"configMapRef":{"name":"spanwire","optional":true}}]`
+			}
+			if string(from) != want {
+				t.Errorf("%s: %s takes variables from %s, want %s", why, byPolicy[i]["name"], from, want)
+			}
+			delete(byPolicy[i], "envFrom")
+		}
+		a, _ := json.MarshalIndent(byPolicy, "", " ")
+		b, _ := json.MarshalIndent(byCommand, "", " ")
+		if string(a) != string(b) {
+			t.Errorf("%s: the policy makes\n%s\nthe command\n%s", why, a, b)
+		}
+	}
+	unknown := c.dryRun("shop", strings.Replace(fmt.Sprintf(probing, ""), "port: http}, periodSeconds: 7", "port: none}, periodSeconds: 7", 1))
+	if p := string(unknown.Spec.Containers[0].LivenessProbe); !strings.Contains(p, `"tcpSocket"`) || strings.Contains(p, "httpGet") {
+		t.Errorf("a probe of a name that no port has: %s", p)
+	}
+}
+
+// block writes a manifest in block style, as inject wants it.
+func block(t *testing.T, manifest string) string {
+	t.Helper()
+	var v yaml.MapSlice
+	if err := yaml.Unmarshal([]byte(manifest), &v); err != nil {
+		t.Fatal(err)
+	}
+	b, err := yaml.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// binary is the sidecar's.
+func binary(t *testing.T) string {
 	t.Helper()
 	bin := os.Getenv("SPANWIRE_BIN")
 	if bin == "" {
 		need.Missing(t, "SPANWIRE_BIN", "run make e2e, which sets it")
 	}
-	cmd := exec.Command(bin, append([]string{"inject"}, args...)...)
+	return bin
+}
+
+// inject runs spanwire inject.
+func inject(t *testing.T, manifest string, args ...string) string {
+	t.Helper()
+	cmd := exec.Command(binary(t), append([]string{"inject"}, args...)...)
 	cmd.Stdin = strings.NewReader(manifest)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
