@@ -1,7 +1,6 @@
 package settings
 
 import (
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -296,30 +295,6 @@ func jaegerTags() compatible {
 				}
 			}
 			values = append(values, key+"="+value)
-		}
-		return values, name, nil
-	}}
-}
-
-// placeholder is what a replacement has and an expression does not: a name in braces (those of expressions hold numbers), or a
-// group.
-var placeholder = regexp.MustCompile(`\{[A-Za-z_]+\}|\$[0-9{]`)
-
-// netraFold reads the list of a fork of Netramesh, semicolons between its elements: expressions alone, or each followed by its
-// replacement. An element after an expression is its replacement when it holds a placeholder: {id} or $1.
-func netraFold() compatible {
-	const name = "NETRA_HTTP_TRACING_FOLD_PATHS"
-	return compatible{names: []string{name}, read: func(e *environment) ([]string, string, error) {
-		var values []string
-		open := false // the last value has no replacement yet
-		for _, v := range splitList(e.get(name), ";") {
-			if open && placeholder.MatchString(v) {
-				values[len(values)-1] += "=>" + v
-				open = false
-				continue
-			}
-			values = append(values, v)
-			open = !strings.Contains(v, "=>")
 		}
 		return values, name, nil
 	}}

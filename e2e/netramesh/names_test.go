@@ -292,11 +292,20 @@ func TestRowIgnoredPaths(t *testing.T) {
 }
 
 func TestRowPathFolding(t *testing.T) {
-	for _, c := range []struct{ list, path, op string }{
-		{"/users/[0-9]+;/users/{id}", "/users/42/cart", "/users/{id}/cart"},
-		{"/users/[0-9]+;/[a-zA-Z0-9]{24};", "/users/42", "/{id}"},
-		{"/users/[0-9]+;/[a-zA-Z0-9]{24};", "/x/507f1f77bcf86cd799439011/y", "/x/{id}/y"},
-		{"", "/users/42", "/users/42"}, // as Netramesh: nothing is folded unless asked for
+	for _, c := range []struct{ list, path, op, doubt string }{ // doubt: what a line says was read as a replacement
+		{"/users/[0-9]+;/users/{id}", "/users/42/cart", "/users/{id}/cart", ""},
+		{"/users/[0-9]+;/[a-zA-Z0-9]{24};", "/users/42", "/{id}", ""},
+		{"/users/[0-9]+;/[a-zA-Z0-9]{24};", "/x/507f1f77bcf86cd799439011/y", "/x/{id}/y", ""},
+		{`/(de|fr)/shop;/$1/all;\d+`, "/de/shop/7", "/de/all/{id}", ""},
+		{"", "/users/42", "/users/42", ""}, // as Netramesh: nothing is folded unless asked for
+		// Replacements without a placeholder.
+		{"/users/[0-9]+;/users/ID", "/users/42/cart", "/users/ID/cart", "/users/ID"},
+		{"/users/[0-9]+;*", "/users/42/cart", "*/cart", "*"},
+		{"/users/[0-9]+;/users/*;/[a-f0-9]{24}", "/users/42/507f1f77bcf86cd799439011", "/users/*/{id}", "/users/*"},
+		{"/users/[0-9]+;/users/[id]", "/users/42", "/users/[id]", "/users/[id]"},
+		{"/users/[0-9]+;/users/:id;/x/([0-9]+);/x/$1+", "/users/42", "/users/:id", "/users/:id"},
+		// Both at once.
+		{"/a/([0-9]+);/[a-z]+/{id}", "/a/1", "/[a-z]+/{id}", "/[a-z]+/{id}"},
 	} {
 		t.Run(c.list, func(t *testing.T) {
 			a := newAgent(t)
@@ -305,6 +314,11 @@ func TestRowPathFolding(t *testing.T) {
 			get(t, s.Inbound, c.path)
 			if got := a.one(); got.Op != c.op || got.Tags["http.path"] != c.path {
 				t.Errorf("operation %q with path %q, want %q", got.Op, got.Tags["http.path"], c.op)
+			}
+			if doubts := strings.Count(s.Log.String(), "is read as the replacement of"); (doubts == 1) != (c.doubt != "") {
+				t.Errorf("%d lines about how it was read:\n%s", doubts, s.Log.String())
+			} else if doubts == 1 && !strings.Contains(s.Log.String(), `NETRA_HTTP_TRACING_FOLD_PATHS: \"`+c.doubt+`\" is read as`) {
+				t.Errorf("the log does not name %q:\n%s", c.doubt, s.Log.String())
 			}
 		})
 	}
