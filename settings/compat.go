@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -101,6 +102,21 @@ var unsupported = [...]struct{ name, unless string }{
 	{"JAEGER_REPORTER_LOG_SPANS", "false"},
 }
 
+// warnRelaysOnly says what relaying only leaves out of what somebody asked for: a Netramesh without its tracer goes on with these.
+func (l *loader) warnRelaysOnly() {
+	if !l.config.Disabled {
+		return
+	}
+	for _, s := range []struct {
+		name string
+		on   bool
+	}{{"route", l.config.Route}, {"statsd", l.config.Statsd != ""}} {
+		if s.on {
+			l.env.warn("%s has no effect: %s relays only, nothing is parsed; --sampler never keeps the rest", l.label(s.name), l.label("disabled"))
+		}
+	}
+}
+
 // warnUnsupported says which variables ask for what is not there.
 func (l *loader) warnUnsupported() {
 	for _, u := range unsupported {
@@ -114,8 +130,8 @@ func (l *loader) warnUnsupported() {
 // the same: an entry of the join table is found expired when it is looked for, so that nothing has to go through the table at intervals.
 func withoutEffect() []compatible {
 	return []compatible{
-		milliseconds("NETRA_TRACING_CONTEXT_CLEANUP_INTERVAL"),
-		milliseconds("NETRA_ROUTING_CONTEXT_CLEANUP_INTERVAL"),
+		netraMilliseconds("NETRA_TRACING_CONTEXT_CLEANUP_INTERVAL"),
+		netraMilliseconds("NETRA_ROUTING_CONTEXT_CLEANUP_INTERVAL"),
 		trueOrFalse("JAEGER_RPC_METRICS"), trueOrFalse("JAEGER_REPORTER_LOG_SPANS"),
 	}
 }
@@ -246,7 +262,8 @@ func jaegerSampler() compatible {
 		n := 0.0
 		if param != "" {
 			var err error
-			if n, err = strconv.ParseFloat(param, 64); err != nil || n < 0 || (kind == "probabilistic" || kind == "remote") && n > 1 {
+			n, err = strconv.ParseFloat(param, 64)
+			if err != nil || !(n >= 0) || math.IsInf(n, 0) || (kind == "probabilistic" || kind == "remote") && n > 1 { // !: NaN
 				return nil, paramName, valueError(paramName, param, "a number from 0, to 1 for probabilistic and remote")
 			}
 		}

@@ -108,6 +108,13 @@ func TestRowJaegerDisabled(t *testing.T) {
 			t.Errorf("%s: disabled %v", value, none)
 		}
 	}
+	// What Netramesh goes on with when its tracer is off ends here, and a line says so.
+	s := beside(t, nil, app, "", "JAEGER_DISABLED=true", "NETRA_HTTP_ROUTING_ENABLED=true", "NETRA_STATSD_ENABLED=true")
+	s.logged("NETRA_HTTP_ROUTING_ENABLED has no effect: JAEGER_DISABLED relays only", "NETRA_STATSD_ENABLED has no effect: JAEGER_DISABLED relays only")
+	get(t, s.Inbound, "/")
+	if head := next(t, heads); len(values(head, "X-Request-Id")) != 0 {
+		t.Errorf("an id is made:\n%s", head)
+	}
 	for _, name := range []string{"JAEGER_DISABLED", "JAEGER_RPC_METRICS", "JAEGER_REPORTER_LOG_SPANS"} {
 		refusesToStart(t, []string{name + "=perhaps"}, name, `"perhaps"`)
 	}
@@ -144,7 +151,8 @@ func TestRowJaegerSampler(t *testing.T) {
 			}
 		})
 	}
-	for _, env := range [][2]string{{"JAEGER_SAMPLER_TYPE", "sometimes"}, {"JAEGER_SAMPLER_PARAM", "half"}} {
+	for _, env := range [][2]string{{"JAEGER_SAMPLER_TYPE", "sometimes"}, {"JAEGER_SAMPLER_PARAM", "half"},
+		{"JAEGER_SAMPLER_PARAM", "NaN"}} {
 		refusesToStart(t, []string{"JAEGER_SAMPLER_TYPE=const", env[0] + "=" + env[1]}, env[0], fmt.Sprintf("%q", env[1]))
 	}
 	refusesToStart(t, []string{"JAEGER_SAMPLER_TYPE=probabilistic", "JAEGER_SAMPLER_PARAM=2"}, "JAEGER_SAMPLER_PARAM", `"2"`)

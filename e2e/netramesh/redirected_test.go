@@ -295,6 +295,22 @@ func TestRowRulesOfPortsAndShares(t *testing.T) {
 	}
 }
 
+// Values that say no ports and no share; the rules are only printed, and need neither root nor a kernel.
+func TestRowRulesOfPortsAndSharesThatAreNone(t *testing.T) {
+	for name, bad := range map[string][]string{
+		"INBOUND_INTERCEPT_PORTS": {"http", "70000", "1-", "-1"}, "OUTBOUND_INTERCEPT_PORTS": {"80,x", "**"},
+		"NETRA_INBOUND_PROBABILITY": {"2", "-1", "half", "NaN"}, "NETRA_OUTBOUND_PROBABILITY": {"1.1", "x", "Inf"},
+	} {
+		for _, v := range bad {
+			cmd := command([]string{name + "=" + v}, "intercept", "add", "--dry-run")
+			out, _ := cmd.CombinedOutput() // the exit code says it
+			if code := cmd.ProcessState.ExitCode(); code != 2 || !strings.Contains(string(out), name+` "`) {
+				t.Errorf("%s=%s: code %d, %s", name, v, code, out)
+			}
+		}
+	}
+}
+
 // Undone: add appends to the rules that are there; only 127.0.0.1 is exempt; rules are for IPv4; nothing can be left out.
 func TestDefect23RulesAreIdempotentAndComplete(t *testing.T) {
 	if !netns.Enter(t, 5*time.Minute, "nft", "nsenter") {
