@@ -183,6 +183,13 @@ func TestRowJaegerReporter(t *testing.T) {
 		}
 		s.AwaitMetric(`spanwire_spans_dropped_total{exporter="jaeger",reason="queue_full"}`, 90)
 	})
+	// 0 is the default, as there.
+	s := beside(t, nil, app, "", "JAEGER_REPORTER_MAX_QUEUE_SIZE=0", "JAEGER_REPORTER_FLUSH_INTERVAL=0s")
+	for name, want := range map[string]string{"export-queue": "32768", "export-interval": "1s"} {
+		if got := s.setting(name); got.Values[0] != want || got.Origin != "default" {
+			t.Errorf("%s is %v", name, got)
+		}
+	}
 	refusesToStart(t, []string{"JAEGER_REPORTER_FLUSH_INTERVAL=1"}, "JAEGER_REPORTER_FLUSH_INTERVAL", `"1"`)
 	refusesToStart(t, []string{"JAEGER_REPORTER_MAX_QUEUE_SIZE=many"}, "JAEGER_REPORTER_MAX_QUEUE_SIZE", `"many"`)
 }
