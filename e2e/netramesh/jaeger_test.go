@@ -115,6 +115,12 @@ func TestRowJaegerDisabled(t *testing.T) {
 	if head := next(t, heads); len(values(head, "X-Request-Id")) != 0 {
 		t.Errorf("an id is made:\n%s", head)
 	}
+	// What the guide offers instead: no trace, and all the rest.
+	s = beside(t, nil, app, app, "JAEGER_SAMPLER_TYPE=const", "JAEGER_SAMPLER_PARAM=0")
+	get(t, s.Outbound, "/")
+	if head := next(t, heads); contextOf(t, head).flags != "0" || len(values(head, "X-Request-Id")) != 1 || len(values(head, "X-Source")) != 1 {
+		t.Errorf("not sampled, and nothing else:\n%s", head)
+	}
 	for _, name := range []string{"JAEGER_DISABLED", "JAEGER_RPC_METRICS", "JAEGER_REPORTER_LOG_SPANS"} {
 		refusesToStart(t, []string{name + "=perhaps"}, name, `"perhaps"`)
 	}
@@ -150,6 +156,14 @@ func TestRowJaegerSampler(t *testing.T) {
 				t.Errorf("%d of %d sampled", sampled, c.requests)
 			}
 		})
+	}
+	// Rules match Netramesh's names, which have no method.
+	for rule, flags := range map[string]string{"/health*=never": "0", "GET /health*=never": "1"} {
+		s := beside(t, nil, app, "", "NETRA_LOGGER_LEVEL=info", "SPANWIRE_SAMPLER_RULE="+rule)
+		get(t, s.Inbound, "/healthz")
+		if got := contextOf(t, next(t, heads)).flags; got != flags {
+			t.Errorf("%s: flags %s", rule, got)
+		}
 	}
 	for _, env := range [][2]string{{"JAEGER_SAMPLER_TYPE", "sometimes"}, {"JAEGER_SAMPLER_PARAM", "half"},
 		{"JAEGER_SAMPLER_PARAM", "NaN"}} {
