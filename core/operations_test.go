@@ -6,6 +6,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -277,6 +279,30 @@ func TestScrapesDisturbNoRequest(t *testing.T) {
 	}
 	if sum != conns*each || len(list) != 300 {
 		t.Errorf("%d requests of %d operations, want %d of 300", sum, len(list), conns*each)
+	}
+}
+
+// TestAScrapeTakesFewRowsAtATime: a loop that a scraper asks copies 16 KiB before it turns to its requests again, however many operations there are, and
+// nothing is left out.
+func TestAScrapeTakesFewRowsAtATime(t *testing.T) {
+	const operations = 1001
+	table := newOperationTable(newOperationKeys(operations * SeriesPerOperation))
+	for i := range uint32(operations) {
+		table.row(newOperationKey(span.Server, i+trace.OtherName, 0))
+	}
+	var all []operationRow
+	for {
+		part := table.appendRows(nil, len(all))
+		if n := len(part) * int(reflect.TypeFor[operationRow]().Size()); n > 16<<10 {
+			t.Fatalf("%d rows at a time, %d bytes", len(part), n)
+		}
+		if len(part) == 0 {
+			break
+		}
+		all = append(all, part...)
+	}
+	if !slices.Equal(all, table.rows) {
+		t.Errorf("%d rows of %d", len(all), len(table.rows))
 	}
 }
 

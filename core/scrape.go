@@ -75,8 +75,7 @@ func (e *Engine) rowsOf(w *worker) (rows []operationRow, ok bool) {
 	for {
 		part, from := make([]operationRow, 0, scrapeRows), len(rows)
 		if !e.ask(w, func() {
-			all := w.operations.rows
-			part = append(part, all[from:min(from+scrapeRows, len(all))]...) // rows only become more
+			part = w.operations.appendRows(part, from)
 		}) {
 			return nil, false
 		}
@@ -85,6 +84,11 @@ func (e *Engine) rowsOf(w *worker) (rows []operationRow, ok bool) {
 			return rows, true
 		}
 	}
+}
+
+// appendRows appends the next rows from the given one on, scrapeRows at most: what a loop does for a scrape before it turns to its requests again.
+func (t *operationTable) appendRows(dst []operationRow, from int) []operationRow {
+	return append(dst, t.rows[from:min(from+scrapeRows, len(t.rows))]...) // rows only become more
 }
 
 // named gives keys their names, as labels must have them: valid UTF-8. Names that become the same are one.

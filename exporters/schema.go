@@ -123,8 +123,8 @@ func netraSchema(v *View, r *span.Record) {
 		v.str("http.host", v.text(r.Text(span.Host)))
 		v.str("http.path", v.pathAndQuery(r))
 		v.str("http.method", v.text(r.Text(span.Method)))
-		v.str("http.user_agent", v.text(r.Text(span.UserAgent)))
-		v.str("http.request_id", v.text(r.Text(span.RequestID)))
+		v.strIf("http.user_agent", v.text(r.Text(span.UserAgent)))
+		v.strIf("http.request_id", v.text(r.Text(span.RequestID)))
 		v.int("http.request_size", r.RequestBody)
 		if r.Status != 0 {
 			v.int("http.response_size", r.ResponseBody)

@@ -41,6 +41,7 @@ func (l *loader) check() error {
 	c.MetricsOperations = c.MetricsOperations || c.MetricsPeers
 	c.MetricsAnyPath = c.Netramesh || l.originOf("metrics") == "NETRA_PROMETHEUS_PORT"
 	l.warnUnsupported()
+	l.warnRelaysOnly()
 	return l.checkNetra()
 }
 

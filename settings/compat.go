@@ -1,7 +1,7 @@
 package settings
 
 import (
-	"regexp"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -102,6 +102,21 @@ var unsupported = [...]struct{ name, unless string }{
 	{"JAEGER_REPORTER_LOG_SPANS", "false"},
 }
 
+// warnRelaysOnly says what relaying only leaves out of what somebody asked for: a Netramesh without its tracer goes on with these.
+func (l *loader) warnRelaysOnly() {
+	if !l.config.Disabled {
+		return
+	}
+	for _, s := range []struct {
+		name string
+		on   bool
+	}{{"route", l.config.Route}, {"statsd", l.config.Statsd != ""}} {
+		if s.on {
+			l.env.warn("%s has no effect: %s relays only, nothing is parsed; --sampler never keeps the rest", l.label(s.name), l.label("disabled"))
+		}
+	}
+}
+
 // warnUnsupported says which variables ask for what is not there.
 func (l *loader) warnUnsupported() {
 	for _, u := range unsupported {
@@ -115,8 +130,8 @@ func (l *loader) warnUnsupported() {
 // the same: an entry of the join table is found expired when it is looked for, so that nothing has to go through the table at intervals.
 func withoutEffect() []compatible {
 	return []compatible{
-		milliseconds("NETRA_TRACING_CONTEXT_CLEANUP_INTERVAL"),
-		milliseconds("NETRA_ROUTING_CONTEXT_CLEANUP_INTERVAL"),
+		netraMilliseconds("NETRA_TRACING_CONTEXT_CLEANUP_INTERVAL"),
+		netraMilliseconds("NETRA_ROUTING_CONTEXT_CLEANUP_INTERVAL"),
 		trueOrFalse("JAEGER_RPC_METRICS"), trueOrFalse("JAEGER_REPORTER_LOG_SPANS"),
 	}
 }
@@ -247,7 +262,8 @@ func jaegerSampler() compatible {
 		n := 0.0
 		if param != "" {
 			var err error
-			if n, err = strconv.ParseFloat(param, 64); err != nil || n < 0 || (kind == "probabilistic" || kind == "remote") && n > 1 {
+			n, err = strconv.ParseFloat(param, 64)
+			if err != nil || !(n >= 0) || math.IsInf(n, 0) || (kind == "probabilistic" || kind == "remote") && n > 1 { // !: NaN
 				return nil, paramName, valueError(paramName, param, "a number from 0, to 1 for probabilistic and remote")
 			}
 		}
@@ -296,30 +312,6 @@ func jaegerTags() compatible {
 				}
 			}
 			values = append(values, key+"="+value)
-		}
-		return values, name, nil
-	}}
-}
-
-// placeholder is what a replacement has and an expression does not: a name in braces (those of expressions hold numbers), or a
-// group.
-var placeholder = regexp.MustCompile(`\{[A-Za-z_]+\}|\$[0-9{]`)
-
-// netraFold reads the list of a fork of Netramesh, semicolons between its elements: expressions alone, or each followed by its
-// replacement. An element after an expression is its replacement when it holds a placeholder: {id} or $1.
-func netraFold() compatible {
-	const name = "NETRA_HTTP_TRACING_FOLD_PATHS"
-	return compatible{names: []string{name}, read: func(e *environment) ([]string, string, error) {
-		var values []string
-		open := false // the last value has no replacement yet
-		for _, v := range splitList(e.get(name), ";") {
-			if open && placeholder.MatchString(v) {
-				values[len(values)-1] += "=>" + v
-				open = false
-				continue
-			}
-			values = append(values, v)
-			open = !strings.Contains(v, "=>")
 		}
 		return values, name, nil
 	}}

@@ -21,6 +21,16 @@ type Loaded struct {
 	Entries []Entry // one for each row of Table, in its order
 	// Warnings are lines about what was skipped or will not work as its writer may have meant.
 	Warnings []string
+
+	places map[string]string // by setting: how an error names where its value is from
+}
+
+// Place names where the value of a setting is from, as an error about it does: "--loops", a variable, a file with its key.
+func (l *Loaded) Place(setting string) string {
+	if place := l.places[setting]; place != "" {
+		return place
+	}
+	return "--" + setting
 }
 
 // rank is where a value came from, the strongest first.
@@ -68,7 +78,11 @@ func Load(flags *Flags, environ []string) (*Loaded, error) {
 		return nil, err
 	}
 	l.unknownVariables()
-	return &Loaded{Config: l.config, Entries: l.entries, Warnings: l.env.warnings}, nil
+	loaded := &Loaded{Config: l.config, Entries: l.entries, Warnings: l.env.warnings, places: map[string]string{}}
+	for i := range l.table {
+		loaded.places[l.table[i].Name] = l.label(l.table[i].Name)
+	}
+	return loaded, nil
 }
 
 // configVariable names the configuration file where the flag does not.
@@ -245,7 +259,7 @@ func (l *loader) originOf(name string) string { return l.entries[l.index(name)].
 // label names the place of a setting that was set, as the error of a value of it would.
 func (l *loader) label(name string) string {
 	switch l.rankOf(name) {
-	case rankFlag:
+	case rankFlag, rankDefault:
 		return "--" + name
 	case rankFile:
 		return l.originOf(name) + ": " + name

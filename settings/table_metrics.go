@@ -101,35 +101,6 @@ func parseAccessLog(s string) (AccessLog, error) {
 	return AccessLog{File: s, JSON: strings.HasSuffix(s, ".json")}, nil
 }
 
-// defaultStatsd is where Netramesh sends to.
-const defaultStatsd = ":8125"
-
-// netraStatsd reads the variables of Netramesh: the first switches statsd on, the second says where it is.
-func netraStatsd() compatible {
-	const enabledName, addressName = "NETRA_STATSD_ENABLED", "NETRA_STATSD_ADDRESS"
-	return compatible{names: []string{enabledName, addressName}, read: func(e *environment) ([]string, string, error) {
-		text := e.get(enabledName)
-		if text == "" {
-			return nil, enabledName, nil
-		}
-		enabled, ok := parseBool(text)
-		if !ok {
-			return nil, enabledName, valueError(enabledName, text, "true or false")
-		}
-		address := e.get(addressName)
-		if address == "" {
-			address = defaultStatsd
-		}
-		if _, err := parseStatsd(address); err != nil {
-			return nil, addressName, valueError(addressName, address, "[HOST]:PORT")
-		}
-		if !enabled {
-			return []string{off}, enabledName, nil
-		}
-		return []string{address}, enabledName, nil
-	}}
-}
-
 // parseStatsd reads [HOST]:PORT; without a host it is this one.
 func parseStatsd(s string) (string, error) {
 	if s == off {

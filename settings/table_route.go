@@ -13,7 +13,7 @@ func routeRows() []Setting {
 			Name: "route", Section: SectionRouting, form: boolean,
 			Help:       "send outbound requests where their route value says, HOST=OTHER[:PORT],…",
 			Allowed:    "true or false",
-			compatible: []compatible{plain("NETRA_HTTP_ROUTING_ENABLED")},
+			compatible: []compatible{netraSwitch("NETRA_HTTP_ROUTING_ENABLED")},
 			set:        one(parseSwitch, func(c *Config, v bool) { c.Route = v }),
 		},
 		{
@@ -35,7 +35,7 @@ func routeRows() []Setting {
 			Name: "route-ttl", Section: SectionRouting, Value: "DURATION",
 			Help:       "how long an inbound request's route value is remembered after its last use",
 			Allowed:    "a duration from 1ms to 24h, such as 5s",
-			compatible: []compatible{milliseconds("NETRA_ROUTING_CONTEXT_EXPIRATION_MILLISECONDS")},
+			compatible: []compatible{netraExpiration("NETRA_ROUTING_CONTEXT_EXPIRATION_MILLISECONDS")},
 			fixed:      []string{route.DefaultTTL.String()},
 			set:        one(duration(time.Millisecond, 24*time.Hour), func(c *Config, v time.Duration) { c.RouteTTL = v }),
 		},
@@ -55,25 +55,4 @@ func parseRouteAllow(s string) (string, error) {
 		return "", errNot
 	}
 	return s, nil
-}
-
-// netraRouteCookie reads the two variables of Netramesh's cookie: a switch, and a name that has a default.
-func netraRouteCookie() compatible {
-	const enabled, name = "NETRA_HTTP_ROUTING_COOKIE_ENABLED", "NETRA_HTTP_ROUTING_COOKIE_NAME"
-	return compatible{names: []string{enabled, name}, read: func(e *environment) ([]string, string, error) {
-		v := e.get(enabled)
-		if v == "" {
-			return nil, enabled, nil
-		}
-		on, ok := parseBool(v)
-		switch {
-		case !ok:
-			return nil, enabled, valueError(enabled, v, "true or false")
-		case !on:
-			return nil, enabled, nil
-		case e.get(name) != "":
-			return []string{e.get(name)}, enabled, nil
-		}
-		return []string{trace.DefaultRouteHeader}, enabled, nil
-	}}
 }

@@ -196,4 +196,10 @@ func TestDocumentationNamesEveryMetric(t *testing.T) {
 			t.Errorf("docs/metrics.md names %s, which is not there", name[1])
 		}
 	}
+	// Whoever comes from Istio finds what they had.
+	for _, name := range []string{"istio_requests_total", "istio_request_duration_milliseconds", "istio_request_bytes", "istio_response_bytes"} {
+		if !regexp.MustCompile("(?m)^\\| .*`" + name + "`.* \\| `spanwire_").Match(data) {
+			t.Errorf("docs/metrics.md does not say what stands for %s", name)
+		}
+	}
 }

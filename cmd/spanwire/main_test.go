@@ -59,7 +59,7 @@ func TestUsageErrorsAreOneLineAndCodeTwo(t *testing.T) {
 		{"gRPC", []string{"OTEL_EXPORTER_OTLP_PROTOCOL=grpc"}, named,
 			`spanwire: OTEL_EXPORTER_OTLP_PROTOCOL "grpc": want http/protobuf (port 4318)`},
 		{"what only tracing knows", nil, append(named, "--request-id-header", "Host"),
-			"spanwire: trace settings: request-id-header \"Host\""},
+			"spanwire: --request-id-header \"Host\": must not be a framing"},
 		{"no certificate", nil, append(named, "--listen", "127.0.0.1:0", "--zipkin-endpoint", "https://z", "--export-ca", "/dev/null"),
 			`spanwire: --zipkin-endpoint: --export-ca "/dev/null"`},
 		{"wait: time", nil, []string{"wait", "--timeout", "soon"}, `spanwire: invalid value "soon" for flag -timeout`},

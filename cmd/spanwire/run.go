@@ -83,7 +83,7 @@ type sidecar struct {
 
 // build makes the parts, in the order of the path of a byte; listeners are bound, nothing is accepted.
 func (s *sidecar) build(loaded *settings.Loaded, level *slog.LevelVar) error {
-	engineConfig, err := s.engineConfig()
+	engineConfig, err := s.engineConfig(loaded)
 	if err != nil {
 		return err
 	}
@@ -116,7 +116,7 @@ func (s *sidecar) build(loaded *settings.Loaded, level *slog.LevelVar) error {
 }
 
 // engineConfig translates the settings for the engine.
-func (s *sidecar) engineConfig() (core.Config, error) {
+func (s *sidecar) engineConfig(loaded *settings.Loaded) (core.Config, error) {
 	c := s.cfg
 	ec := core.Config{Loops: c.Loops, Transparent: c.Listen, Heartbeat: c.Heartbeat, DialTimeout: c.DialTimeout, BusyPoll: c.BusyPoll, HTTPPorts: c.HTTPPorts,
 		Disabled: c.Disabled, Verify: verifyRules(c), Log: s.log}
@@ -154,6 +154,10 @@ func (s *sidecar) engineConfig() (core.Config, error) {
 		XSourceHeader: c.XSourceHeader, XSourceValue: c.XSourceValue,
 		TagHeaders: c.TagHeaders, TagCookies: c.TagCookies, RedactQuery: c.RedactQuery, TraceResponseHeader: c.TraceResponseHeader,
 	})
+	var setting *trace.SettingError
+	if errors.As(err, &setting) {
+		err = fmt.Errorf("%s %q: %s", loaded.Place(setting.Setting), setting.Value, setting.Why)
+	}
 	if err != nil {
 		return ec, usageError{err}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -125,7 +126,21 @@ type Shared struct {
 	calls                        callWatch
 }
 
-// NewShared validates c. Its errors name the setting, the value and what is allowed.
+// SettingError is what NewShared has against a value.
+type SettingError struct {
+	Setting string // the name of its flag, without dashes
+	Value   string
+	Why     string // what is allowed
+}
+
+func (e *SettingError) Error() string { return fmt.Sprintf("%s %q: %s", e.Setting, e.Value, e.Why) }
+
+// refused makes a SettingError.
+func refused(setting, value, why string, args ...any) error {
+	return &SettingError{Setting: setting, Value: value, Why: fmt.Sprintf(why, args...)}
+}
+
+// NewShared validates c. Its errors wrap a SettingError.
 func NewShared(c Config) (*Shared, error) {
 	s := &Shared{sampler: c.Sampler, countOperations: c.CountOperations, describeAll: c.DescribeAll}
 	if s.sampler == nil {
@@ -166,14 +181,14 @@ func (s *Shared) setHeaders(c *Config) error {
 	if c.XSourceHeader == "" || c.XSourceValue == "" {
 		return nil
 	}
-	if err := checkWritable("x-source header", c.XSourceHeader); err != nil {
+	if err := checkWritable("x-source-header", c.XSourceHeader); err != nil {
 		return err
 	}
 	if strings.EqualFold(c.XSourceHeader, id) {
-		return fmt.Errorf("x-source header %q: must differ from the request id header", c.XSourceHeader)
+		return refused("x-source-header", c.XSourceHeader, "must differ from the request id header")
 	}
 	if !isVisible(c.XSourceValue) {
-		return fmt.Errorf("x-source value %q: allowed are visible ASCII characters and inner spaces", c.XSourceValue)
+		return refused("x-source-value", c.XSourceValue, "must be visible ASCII characters and inner spaces")
 	}
 	s.headers.add(strings.ToLower(c.XSourceHeader), headXSource)
 	s.ours = append(s.ours, strings.ToLower(c.XSourceHeader))
@@ -190,10 +205,10 @@ func (s *Shared) setPropagators(c *Config) error {
 	for _, n := range names {
 		i := slices.Index(formatNames[:], n)
 		if i < 0 {
-			return fmt.Errorf("propagators %q: allowed are %s", n, strings.Join(formatNames[:], ", "))
+			return refused("propagators", n, "allowed are %s", strings.Join(formatNames[:], ", "))
 		}
 		if s.configured[i] {
-			return fmt.Errorf("propagators %q: named twice", n)
+			return refused("propagators", n, "named twice")
 		}
 		s.configured[i] = true
 		s.order = append(s.order, Format(i))
@@ -211,10 +226,10 @@ func (s *Shared) setJoin(c *Config) error {
 		size = DefaultJoinSize
 	}
 	if ttl < 0 {
-		return fmt.Errorf("join-ttl %v: must be positive", ttl)
+		return refused("join-ttl", ttl.String(), "must be positive")
 	}
 	if size < 0 || size > maxJoinSize {
-		return fmt.Errorf("join-size %d: allowed are 1 to %d", size, maxJoinSize)
+		return refused("join-size", strconv.Itoa(size), "allowed are 1 to %d", maxJoinSize)
 	}
 	s.joins.init(size, int64(ttl))
 	return nil
@@ -227,21 +242,21 @@ func (s *Shared) setNames(c *Config) error {
 	case "netra":
 		s.netra = true
 	default:
-		return fmt.Errorf("naming %q: allowed are otel, netra", c.Naming)
+		return refused("naming", c.Naming, "allowed are otel, netra")
 	}
 	switch c.Fold {
 	case "", "auto":
 		s.autoFold = true
 	case "off":
 	default:
-		return fmt.Errorf("fold %q: allowed are auto, off", c.Fold)
+		return refused("fold", c.Fold, "allowed are auto, off")
 	}
 	operations := c.MaxOperations
 	if operations == 0 {
 		operations = DefaultMaxOperations
 	}
 	if operations < 0 {
-		return fmt.Errorf("max-operations %d: must be at least 1", c.MaxOperations)
+		return refused("max-operations", strconv.Itoa(c.MaxOperations), "must be at least 1")
 	}
 	if c.MaxPeers < 0 || c.MaxPeers > 0 && !c.CountOperations {
 		panic("BUG: trace: MaxPeers without CountOperations")
@@ -272,15 +287,15 @@ var framing = []string{
 // checkWritable says why a header of that name may not be written; nil if it may.
 func checkWritable(setting, name string) error {
 	if !isToken(name) || len(name) > maxNameBytes {
-		return fmt.Errorf("%s %q: must be a header name of at most %d characters", setting, name, maxNameBytes)
+		return refused(setting, name, "must be a header name of at most %d characters", maxNameBytes)
 	}
 	low := strings.ToLower(name)
 	if slices.Contains(framing, low) || strings.HasPrefix(low, "content-") {
-		return fmt.Errorf("%s %q: must not be a framing, hop-by-hop, content or credential header", setting, name)
+		return refused(setting, name, "must not be a framing, hop-by-hop, content or credential header")
 	}
 	for _, k := range contextHeaders {
 		if low == k.name {
-			return fmt.Errorf("%s %q: must not be a trace context header", setting, name)
+			return refused(setting, name, "must not be a trace context header")
 		}
 	}
 	return nil

@@ -18,7 +18,7 @@ func parseFoldRule(text string) (foldRule, error) {
 	expr, by, ok := strings.Cut(text, "=>")
 	re, err := regexp.Compile(expr)
 	if err != nil || expr == "" {
-		return foldRule{}, fmt.Errorf("fold-path %q: must be REGEXP or REGEXP=>REPLACEMENT in RE2 syntax: %w", text, orEmpty(err))
+		return foldRule{}, refused("fold-path", text, "must be REGEXP or REGEXP=>REPLACEMENT in RE2 syntax: %v", orEmpty(err))
 	}
 	if !ok {
 		by = "{id}"
@@ -27,7 +27,7 @@ func parseFoldRule(text string) (foldRule, error) {
 		}
 	}
 	if by != "" && !isVisible(by) {
-		return foldRule{}, fmt.Errorf("fold-path %q: the replacement must be visible ASCII", text)
+		return foldRule{}, refused("fold-path", text, "the replacement must be visible ASCII")
 	}
 	return foldRule{re: re, by: []byte(by)}, nil
 }

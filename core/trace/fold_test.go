@@ -218,6 +218,48 @@ func TestLongPathsAreCut(t *testing.T) {
 	}
 }
 
+// TestNamesEndAtTheCut: what stands behind the first KiB of a path, or of what a parser calls the operation, costs nothing and changes nothing.
+func TestNamesEndAtTheCut(t *testing.T) {
+	short, long := "/"+strings.Repeat("a", 1023), "/"+strings.Repeat("a", 64<<10)
+	rules := []string{"^(.*)z$=>/last"} // matches only what is behind the cut
+	for _, naming := range []string{"otel", "netra"} {
+		for _, c := range []Config{
+			{Naming: naming, FoldPaths: rules}, {Naming: naming, FoldPaths: rules, BareTemplates: []string{"/described"}},
+		} {
+			f := newFixture(t, c)
+			name := func(kind span.Kind, path string) string {
+				a, _ := f.begin(request(kind, "GET "+path+" HTTP/1.1\nHost: a"))
+				return string(a.Rec.Text(span.Name))
+			}
+			if got := name(span.Server, "/z"); !strings.HasSuffix(got, "/last") {
+				t.Fatalf("the rule does not match: %q", got)
+			}
+			for _, kind := range []span.Kind{span.Server, span.Client} {
+				want := name(kind, short)
+				for _, path := range []string{short + "z", long + "z", long, long + "/other"} {
+					if got := name(kind, path); got != want {
+						t.Errorf("%s: %d bytes of path are called %q, the first KiB %q", naming, len(path), got, want)
+					}
+				}
+			}
+			longest := 0
+			for i := range f.t.names.slots {
+				longest = max(longest, len(f.t.names.slots[i].raw))
+			}
+			if longest > 1100 {
+				t.Errorf("%s: a key of %d bytes", naming, longest)
+			}
+		}
+	}
+	// What a parser calls the operation is cut as well.
+	f := newFixture(t, Config{})
+	r := request(span.Server, "GET "+long+" HTTP/1.1")
+	r.Head.Operation = r.Head.Path
+	if slot := f.t.operation(r, nil, nil, nil); len(slot.raw) != maxFoldBytes {
+		t.Errorf("a key of %d bytes", len(slot.raw))
+	}
+}
+
 func TestLongNamesAreCutBetweenCharacters(t *testing.T) {
 	f := newFixture(t, Config{})
 	for pad := range 4 {

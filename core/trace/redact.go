@@ -2,7 +2,6 @@ package trace
 
 import (
 	"bytes"
-	"fmt"
 	"strings"
 )
 
@@ -27,7 +26,7 @@ func (s *Shared) setRedact(c *Config) error {
 		case name == "none" && i == 0:
 			s.redact.open = true
 		case name == "all" || name == "none" || name == "" || len(name) > maxParamName:
-			return fmt.Errorf("redact-query %q: must be all, none, or names of at most %d characters", name, maxParamName)
+			return refused("redact-query", name, "must be all, none, or names of at most %d characters", maxParamName)
 		default:
 			s.redact.names = append(s.redact.names, strings.ToLower(name))
 		}

@@ -2,7 +2,6 @@ package trace
 
 import (
 	"bytes"
-	"fmt"
 	"net/netip"
 	"strings"
 	"unsafe"
@@ -170,7 +169,7 @@ var semicolon = []byte{';'}
 func checkHost(text, host string) error {
 	ok := host != "" && !strings.ContainsAny(host, "*/:@[] ") && isVisible(host)
 	if !ok {
-		return fmt.Errorf("no-inject %q: must be a host without port, *.domain, an address or a CIDR", text)
+		return refused("no-inject", text, "must be a host without port, *.domain, an address or a CIDR")
 	}
 	return nil
 }

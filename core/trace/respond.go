@@ -3,7 +3,6 @@ package trace
 import (
 	"bytes"
 	"encoding/hex"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -31,10 +30,10 @@ func (s *Shared) setAnswer(c *Config) error {
 	}
 	low := strings.ToLower(name)
 	if slices.Contains(answering, low) || strings.HasPrefix(low, "access-control-") || strings.HasPrefix(low, "sec-") {
-		return fmt.Errorf("%s %q: must not be a header that means something to clients or caches", setting, name)
+		return refused(setting, name, "must not be a header that means something to clients or caches")
 	}
 	if slices.Contains(s.ours, low) {
-		return fmt.Errorf("%s %q: must differ from the headers written into requests", setting, name)
+		return refused(setting, name, "must differ from the headers written into requests")
 	}
 	k := s.answers.get(low)
 	if k == nil {

@@ -2,7 +2,6 @@ package trace
 
 import (
 	"bytes"
-	"fmt"
 	"strings"
 
 	"github.com/spanwire/spanwire/core/route"
@@ -12,11 +11,8 @@ import (
 // DefaultRouteHeader bears route values, as Netramesh has it.
 const DefaultRouteHeader = "X-Route"
 
-// setRoute takes the settings of routing. Without Routes it is off.
+// setRoute takes the settings of routing. Without Routes it is off, and its names must be allowed all the same.
 func (s *Shared) setRoute(c *Config) error {
-	if c.Routes == nil {
-		return nil
-	}
 	name := c.RouteHeader
 	if name == "" {
 		name = DefaultRouteHeader
@@ -24,12 +20,15 @@ func (s *Shared) setRoute(c *Config) error {
 	if err := checkWritable("route-header", name); err != nil {
 		return err
 	}
+	if c.RouteCookie != "" && !isToken(c.RouteCookie) {
+		return refused("route-cookie", c.RouteCookie, "must be the name of a cookie")
+	}
+	if c.Routes == nil {
+		return nil
+	}
 	low := strings.ToLower(name)
 	if s.headers.get(low) != nil {
-		return fmt.Errorf("route-header %q: must differ from the other headers that are read", name)
-	}
-	if c.RouteCookie != "" && !isToken(c.RouteCookie) {
-		return fmt.Errorf("route-cookie %q: must be the name of a cookie", c.RouteCookie)
+		return refused("route-header", name, "must differ from the other headers that are read")
 	}
 	s.headers.add(low, headRoute)
 	s.ours = append(s.ours, low)

@@ -20,6 +20,14 @@ type tagRule struct {
 // secretHeaders never become tags, whole; single cookies may.
 var secretHeaders = []string{"authorization", "proxy-authorization", "cookie", "set-cookie"}
 
+// RefusesTag says why a header, in lower case, may not become a tag; "" when it may.
+func RefusesTag(name string) string {
+	if slices.Contains(secretHeaders, name) || len(name) > maxNameBytes {
+		return fmt.Sprintf("must not be a header of credentials, nor longer than %d characters", maxNameBytes)
+	}
+	return ""
+}
+
 // setTags parses TagHeaders and TagCookies.
 func (s *Shared) setTags(c *Config) error {
 	for _, text := range c.TagHeaders {
@@ -28,19 +36,18 @@ func (s *Shared) setTags(c *Config) error {
 			return err
 		}
 		r.name = strings.ToLower(r.name)
-		if slices.Contains(secretHeaders, r.name) || len(r.name) > maxNameBytes {
-			return fmt.Errorf("tag-header %q: must not be a header of credentials, nor longer than %d characters", text,
-				maxNameBytes)
+		if why := RefusesTag(r.name); why != "" {
+			return refused("tag-header", text, "%s", why)
 		}
 		k := s.headers.get(r.name)
 		if k == nil {
 			k = s.headers.add(r.name, headTagOnly)
 		}
 		if k.tag >= 0 {
-			return fmt.Errorf("tag-header %q: named twice", text)
+			return refused("tag-header", text, "named twice")
 		}
 		if len(s.tags) == span.MaxTags {
-			return fmt.Errorf("tag-header %q: there may be %d at most", text, span.MaxTags)
+			return refused("tag-header", text, "there may be %d at most", span.MaxTags)
 		}
 		k.tag = int8(len(s.tags))
 		s.answers.add(r.name, headTagOnly).tag = k.tag
@@ -52,7 +59,7 @@ func (s *Shared) setTags(c *Config) error {
 			return err
 		}
 		if len(s.cookies) == span.MaxTags {
-			return fmt.Errorf("tag-cookie %q: there may be %d at most", text, span.MaxTags)
+			return refused("tag-cookie", text, "there may be %d at most", span.MaxTags)
 		}
 		s.cookies = append(s.cookies, r)
 	}
@@ -72,7 +79,7 @@ func parseTag(setting, text string) (tagRule, error) {
 		tag = name
 	}
 	if !isToken(name) || !isVisible(tag) {
-		return tagRule{}, fmt.Errorf("%s %q: must be NAME or NAME:tag", setting, text)
+		return tagRule{}, refused(setting, text, "must be NAME or NAME:tag")
 	}
 	return tagRule{name: name, tag: tag, answer: tag + ".response"}, nil
 }

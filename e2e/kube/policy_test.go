@@ -339,6 +339,17 @@ func TestInjectedManifests(t *testing.T) {
 		}
 	}
 	restricted(t, c)
+	netramesh(t, c)
+}
+
+// netramesh: the manifest that the migration guide ends with is created with strict validation, and its Pod has both containers.
+func netramesh(t *testing.T, c *cluster) {
+	t.Helper()
+	c.namespace("netramesh")
+	c.must("", "-n", "netramesh", "create", "--validate=strict", "-f", "../netramesh/testdata/nginx-after.yaml")
+	if p := c.podOf("netramesh", "app=nginx"); p.names() != "netra-init | nginx netra-sidecar" {
+		t.Errorf("the Pod has %q", p.names())
+	}
 }
 
 // restricted: the Pod Security level "restricted" takes the sidecar, and refuses the init container that sets rules.

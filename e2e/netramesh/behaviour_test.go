@@ -158,7 +158,7 @@ func TestTags(t *testing.T) {
 	})
 	s := beside(t, a, app, app)
 	client := dial(t, s.Inbound)
-	client.send("POST /created?a=b HTTP/1.1\r\nHost: shop.test\r\nUser-Agent: probe/1\r\nX-Request-Id: r1\r\nContent-Length: 0\r\n\r\n")
+	client.send("POST /created?a=b&token=hunter2 HTTP/1.1\r\nHost: shop.test\r\nUser-Agent: probe/1\r\nX-Request-Id: r1\r\nContent-Length: 0\r\n\r\n")
 	client.response("POST").Body.Close()
 	get(t, s.Outbound, "/broken", "X-Request-Id: r2")
 	get(t, s.Inbound, "/missing", "X-Request-Id: r3")
@@ -177,13 +177,13 @@ func TestTags(t *testing.T) {
 		}
 	}
 	check(find(t, all, "server", "/created"), map[string]any{"span.kind": "server", "remote_addr": client.LocalAddr().String(),
-		"http.host": "shop.test", "http.path": "/created?a=b", "http.method": "POST", "http.user_agent": "probe/1",
+		"http.host": "shop.test", "http.path": "/created?a=b&token=REDACTED", "http.method": "POST", "http.user_agent": "probe/1",
 		"http.request_id": "r1", "http.request_size": int64(0), "http.response_size": int64(5), "http.status_code": int64(201)})
 	check(find(t, all, "client", "shop.test/broken"), map[string]any{"span.kind": "client", "remote_addr": app,
-		"http.host": "shop.test", "http.path": "/broken", "http.method": "GET", "http.user_agent": "", "http.request_id": "r2",
+		"http.host": "shop.test", "http.path": "/broken", "http.method": "GET", "http.request_id": "r2",
 		"http.request_size": int64(0), "http.response_size": int64(0), "http.status_code": int64(503), "error": true, "error.type": "503"})
 	check(find(t, all, "server", "/missing"), map[string]any{"span.kind": "server", "http.host": "shop.test", "http.path": "/missing",
-		"http.method": "GET", "http.user_agent": "", "http.request_id": "r3", "http.request_size": int64(0),
+		"http.method": "GET", "http.request_id": "r3", "http.request_size": int64(0),
 		"http.response_size": int64(0), "http.status_code": int64(404)})
 }
 

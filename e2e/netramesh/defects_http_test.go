@@ -309,6 +309,10 @@ func TestDefect12RequestsAreNotReserialised(t *testing.T) {
 			if withoutOurs(got) != head {
 				t.Errorf("sent\n%q, arrived\n%q", head, got)
 			}
+			// Ours stand behind the last line, before the empty one.
+			if ours, behind := strings.CutPrefix(got, strings.TrimSuffix(head, "\r\n")); !behind || withoutOurs(ours) != "\r\n" || len(ours) == 2 {
+				t.Errorf("the lines put in are not the last:\n%q", got)
+			}
 			if strings.Contains(strings.ToLower(got), "user-agent") {
 				t.Error("a User-Agent was added")
 			}

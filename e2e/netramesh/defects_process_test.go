@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -17,7 +18,7 @@ import (
 	program "github.com/spanwire/spanwire/internal/sidecar"
 )
 
-// Undone: a connection whose destination is the sidecar's own port, or that was not redirected, is dialled all the same.
+// Undone: a connection that was not redirected, so that the kernel knows of no original destination, is dialled all the same.
 func TestDefect13OwnPortIsRefused(t *testing.T) {
 	s := launch(t, "NETRA_PORT=0", "NETRA_PPROF_PORT=0", "NETRA_PROMETHEUS_PORT=0")
 	_, port, _ := net.SplitHostPort(s.Transparent)
@@ -137,8 +138,8 @@ func TestDefect18FailedDialsReset(t *testing.T) {
 		})
 	}
 	s := beside(t, nil, "", "127.0.0.1:9")
-	if _, config := get(t, s.Admin, "/config"); !strings.Contains(config, `"dial-timeout"`) {
-		t.Error("there is no dial timeout by default")
+	if entry := s.setting("dial-timeout"); !slices.Equal(entry.Values, []string{"10s"}) || entry.Origin != "default" {
+		t.Errorf("the dial timeout is %q (%s) by default, want 10s", entry.Values, entry.Origin)
 	}
 }
 

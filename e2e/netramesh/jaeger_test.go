@@ -108,6 +108,19 @@ func TestRowJaegerDisabled(t *testing.T) {
 			t.Errorf("%s: disabled %v", value, none)
 		}
 	}
+	// What Netramesh goes on with when its tracer is off ends here, and a line says so.
+	s := beside(t, nil, app, "", "JAEGER_DISABLED=true", "NETRA_HTTP_ROUTING_ENABLED=true", "NETRA_STATSD_ENABLED=true")
+	s.logged("NETRA_HTTP_ROUTING_ENABLED has no effect: JAEGER_DISABLED relays only", "NETRA_STATSD_ENABLED has no effect: JAEGER_DISABLED relays only")
+	get(t, s.Inbound, "/")
+	if head := next(t, heads); len(values(head, "X-Request-Id")) != 0 {
+		t.Errorf("an id is made:\n%s", head)
+	}
+	// What the guide offers instead: no trace, and all the rest.
+	s = beside(t, nil, app, app, "JAEGER_SAMPLER_TYPE=const", "JAEGER_SAMPLER_PARAM=0")
+	get(t, s.Outbound, "/")
+	if head := next(t, heads); contextOf(t, head).flags != "0" || len(values(head, "X-Request-Id")) != 1 || len(values(head, "X-Source")) != 1 {
+		t.Errorf("not sampled, and nothing else:\n%s", head)
+	}
 	for _, name := range []string{"JAEGER_DISABLED", "JAEGER_RPC_METRICS", "JAEGER_REPORTER_LOG_SPANS"} {
 		refusesToStart(t, []string{name + "=perhaps"}, name, `"perhaps"`)
 	}
@@ -144,7 +157,16 @@ func TestRowJaegerSampler(t *testing.T) {
 			}
 		})
 	}
-	for _, env := range [][2]string{{"JAEGER_SAMPLER_TYPE", "sometimes"}, {"JAEGER_SAMPLER_PARAM", "half"}} {
+	// Rules match Netramesh's names, which have no method.
+	for rule, flags := range map[string]string{"/health*=never": "0", "GET /health*=never": "1"} {
+		s := beside(t, nil, app, "", "NETRA_LOGGER_LEVEL=info", "SPANWIRE_SAMPLER_RULE="+rule)
+		get(t, s.Inbound, "/healthz")
+		if got := contextOf(t, next(t, heads)).flags; got != flags {
+			t.Errorf("%s: flags %s", rule, got)
+		}
+	}
+	for _, env := range [][2]string{{"JAEGER_SAMPLER_TYPE", "sometimes"}, {"JAEGER_SAMPLER_PARAM", "half"},
+		{"JAEGER_SAMPLER_PARAM", "NaN"}} {
 		refusesToStart(t, []string{"JAEGER_SAMPLER_TYPE=const", env[0] + "=" + env[1]}, env[0], fmt.Sprintf("%q", env[1]))
 	}
 	refusesToStart(t, []string{"JAEGER_SAMPLER_TYPE=probabilistic", "JAEGER_SAMPLER_PARAM=2"}, "JAEGER_SAMPLER_PARAM", `"2"`)
@@ -175,6 +197,13 @@ func TestRowJaegerReporter(t *testing.T) {
 		}
 		s.AwaitMetric(`spanwire_spans_dropped_total{exporter="jaeger",reason="queue_full"}`, 90)
 	})
+	// 0 is the default, as there.
+	s := beside(t, nil, app, "", "JAEGER_REPORTER_MAX_QUEUE_SIZE=0", "JAEGER_REPORTER_FLUSH_INTERVAL=0s")
+	for name, want := range map[string]string{"export-queue": "32768", "export-interval": "1s"} {
+		if got := s.setting(name); got.Values[0] != want || got.Origin != "default" {
+			t.Errorf("%s is %v", name, got)
+		}
+	}
 	refusesToStart(t, []string{"JAEGER_REPORTER_FLUSH_INTERVAL=1"}, "JAEGER_REPORTER_FLUSH_INTERVAL", `"1"`)
 	refusesToStart(t, []string{"JAEGER_REPORTER_MAX_QUEUE_SIZE=many"}, "JAEGER_REPORTER_MAX_QUEUE_SIZE", `"many"`)
 }

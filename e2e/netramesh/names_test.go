@@ -184,6 +184,14 @@ func TestRowTracingContext(t *testing.T) {
 			}
 		})
 	}
+	// 0 is "never" there, and the longest that there is here.
+	s := beside(t, nil, "127.0.0.1:9", "", "NETRA_TRACING_CONTEXT_EXPIRATION_MILLISECONDS=0", "NETRA_TRACING_CONTEXT_CLEANUP_INTERVAL=0",
+		"NETRA_ROUTING_CONTEXT_EXPIRATION_MILLISECONDS=-1", "NETRA_ROUTING_CONTEXT_CLEANUP_INTERVAL=0")
+	for _, name := range []string{"join-ttl", "route-ttl"} {
+		if got := s.setting(name).Values; !slices.Equal(got, []string{"24h0m0s"}) {
+			t.Errorf("%s is %q", name, got)
+		}
+	}
 	for _, name := range []string{"NETRA_TRACING_CONTEXT_EXPIRATION_MILLISECONDS", "NETRA_TRACING_CONTEXT_CLEANUP_INTERVAL",
 		"NETRA_ROUTING_CONTEXT_CLEANUP_INTERVAL"} {
 		refusesToStart(t, []string{name + "=5s"}, name, `"5s"`, "milliseconds")
@@ -243,7 +251,9 @@ func TestRowRequestIDHeader(t *testing.T) {
 			}
 		})
 	}
-	refusesToStart(t, []string{"NETRA_HTTP_REQUEST_ID_HEADER_NAME=no header"}, "NETRA_HTTP_REQUEST_ID_HEADER_NAME", `"no header"`)
+	for _, bad := range []string{"no header", "Connection", "uber-trace-id"} {
+		refusesToStart(t, []string{"NETRA_HTTP_REQUEST_ID_HEADER_NAME=" + bad}, "NETRA_HTTP_REQUEST_ID_HEADER_NAME", `"`+bad+`"`)
+	}
 }
 
 func TestRowXSource(t *testing.T) {
@@ -271,6 +281,13 @@ func TestRowXSource(t *testing.T) {
 			}
 		})
 	}
+	for name, bad := range map[string][]string{
+		"NETRA_HTTP_X_SOURCE_HEADER_NAME": {"no header", "Content-Length", "X-Request-Id"}, "NETRA_HTTP_X_SOURCE_VALUE": {"é", "a\tb"},
+	} {
+		for _, v := range bad {
+			refusesToStart(t, []string{name + "=" + v}, name, fmt.Sprintf("%q: ", v))
+		}
+	}
 }
 
 func TestRowIgnoredPaths(t *testing.T) {
@@ -292,11 +309,20 @@ func TestRowIgnoredPaths(t *testing.T) {
 }
 
 func TestRowPathFolding(t *testing.T) {
-	for _, c := range []struct{ list, path, op string }{
-		{"/users/[0-9]+;/users/{id}", "/users/42/cart", "/users/{id}/cart"},
-		{"/users/[0-9]+;/[a-zA-Z0-9]{24};", "/users/42", "/{id}"},
-		{"/users/[0-9]+;/[a-zA-Z0-9]{24};", "/x/507f1f77bcf86cd799439011/y", "/x/{id}/y"},
-		{"", "/users/42", "/users/42"}, // as Netramesh: nothing is folded unless asked for
+	for _, c := range []struct{ list, path, op, doubt string }{ // doubt: what a line says was read as a replacement
+		{"/users/[0-9]+;/users/{id}", "/users/42/cart", "/users/{id}/cart", ""},
+		{"/users/[0-9]+;/[a-zA-Z0-9]{24};", "/users/42", "/{id}", ""},
+		{"/users/[0-9]+;/[a-zA-Z0-9]{24};", "/x/507f1f77bcf86cd799439011/y", "/x/{id}/y", ""},
+		{`/(de|fr)/shop;/$1/all;\d+`, "/de/shop/7", "/de/all/{id}", ""},
+		{"", "/users/42", "/users/42", ""}, // as Netramesh: nothing is folded unless asked for
+		// Replacements without a placeholder.
+		{"/users/[0-9]+;/users/ID", "/users/42/cart", "/users/ID/cart", "/users/ID"},
+		{"/users/[0-9]+;*", "/users/42/cart", "*/cart", "*"},
+		{"/users/[0-9]+;/users/*;/[a-f0-9]{24}", "/users/42/507f1f77bcf86cd799439011", "/users/*/{id}", "/users/*"},
+		{"/users/[0-9]+;/users/[id]", "/users/42", "/users/[id]", "/users/[id]"},
+		{"/users/[0-9]+;/users/:id;/x/([0-9]+);/x/$1+", "/users/42", "/users/:id", "/users/:id"},
+		// Both at once.
+		{"/a/([0-9]+);/[a-z]+/{id}", "/a/1", "/[a-z]+/{id}", "/[a-z]+/{id}"},
 	} {
 		t.Run(c.list, func(t *testing.T) {
 			a := newAgent(t)
@@ -305,6 +331,11 @@ func TestRowPathFolding(t *testing.T) {
 			get(t, s.Inbound, c.path)
 			if got := a.one(); got.Op != c.op || got.Tags["http.path"] != c.path {
 				t.Errorf("operation %q with path %q, want %q", got.Op, got.Tags["http.path"], c.op)
+			}
+			if doubts := strings.Count(s.Log.String(), "is read as the replacement of"); (doubts == 1) != (c.doubt != "") {
+				t.Errorf("%d lines about how it was read:\n%s", doubts, s.Log.String())
+			} else if doubts == 1 && !strings.Contains(s.Log.String(), `NETRA_HTTP_TRACING_FOLD_PATHS: \"`+c.doubt+`\" is read as`) {
+				t.Errorf("the log does not name %q:\n%s", c.doubt, s.Log.String())
 			}
 		})
 	}
@@ -321,6 +352,33 @@ func TestRowTagMaps(t *testing.T) {
 		if span.Tags[tag] != want {
 			t.Errorf("%s = %v, want %q", tag, span.Tags[tag], want)
 		}
+	}
+	// What Netramesh takes and is no tag here is left out, with a line; the others are tags, and the value of Authorization never is.
+	b := newAgent(t)
+	list := "Authorization:auth,Cookie:all,bare,X-User:first,x-user:user"
+	for i := range 12 {
+		list += fmt.Sprintf(",X-%d:t%d", i, i)
+	}
+	s = beside(t, b, app, "", "HTTP_HEADER_TAG_MAP="+list, "HTTP_COOKIE_TAG_MAP=sid:one,sid:two,SID:three")
+	get(t, s.Inbound, "/", "Authorization: hunter2", "X-User: ann", "X-0: zero", "X-10: ten", "X-11: eleven", "bare: x", "Cookie: sid=s1; SID=s2")
+	span = b.one()
+	for tag, want := range map[string]any{"user": "ann", "t0": "zero", "t10": "ten", "two": "s1", "three": "s2",
+		"first": nil, "auth": nil, "all": nil, "bare": nil, "t11": nil, "one": nil} {
+		if span.Tags[tag] != want {
+			t.Errorf("%s = %v, want %v", tag, span.Tags[tag], want)
+		}
+	}
+	if strings.Contains(fmt.Sprint(span), "hunter2") {
+		t.Errorf("a credential in %v", span)
+	}
+	for _, left := range []string{"Authorization:auth", "Cookie:all", "bare", "X-User:first", "X-11:t11", "sid:one"} {
+		s.logged(`\"` + left + `\" skipped: `)
+	}
+	// The flag is strict.
+	cmd := command(nil, "--service-name", "x", "--tag-header", "Authorization:a")
+	out, _ := cmd.CombinedOutput()
+	if code := cmd.ProcessState.ExitCode(); code != 2 || !strings.Contains(string(out), `--tag-header "Authorization:a": must not`) {
+		t.Errorf("code %d, %s", code, out)
 	}
 	refusesToStart(t, []string{"HTTP_HEADER_TAG_MAP=:tag"}, "HTTP_HEADER_TAG_MAP", `":tag"`)
 	refusesToStart(t, []string{"HTTP_COOKIE_TAG_MAP=a b:tag"}, "HTTP_COOKIE_TAG_MAP", `"a b:tag"`)

@@ -4,6 +4,7 @@
 package netramesh
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -113,6 +114,34 @@ func refusesToStart(t *testing.T, env []string, want ...string) {
 			t.Errorf("%s: the error lacks %q:\n%s", env, w, log.String())
 		}
 	}
+}
+
+// setting is an entry of GET /config.
+type setting struct {
+	Values []string
+	Origin string
+}
+
+// setting returns what a setting is, and what says so.
+func (s *sidecar) setting(name string) setting {
+	s.t.Helper()
+	_, body := get(s.t, s.Admin, "/config")
+	var config struct {
+		Settings []struct {
+			Name string
+			setting
+		}
+	}
+	if err := json.Unmarshal([]byte(body), &config); err != nil {
+		s.t.Fatalf("%v: %s", err, body)
+	}
+	for _, entry := range config.Settings {
+		if entry.Name == name {
+			return entry.setting
+		}
+	}
+	s.t.Fatalf("there is no setting %s", name)
+	return setting{}
 }
 
 // logged reports what the log lacks.

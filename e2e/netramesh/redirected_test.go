@@ -215,6 +215,31 @@ func TestDefaultsBehindRedirectRules(t *testing.T) {
 	}
 }
 
+// Undone: a connection to the sidecar's own port is dialled all the same when the kernel names that port as the original destination, which
+// it does once there are rules: it then tracks every connection, those that no rule redirects too.
+func TestDefect13OwnPortIsRefusedBehindRules(t *testing.T) {
+	if !netns.Enter(t, 5*time.Minute, "nft", "nsenter") {
+		return
+	}
+	p := newPod(t)
+	s := asSidecar(t, sidecarUser, "NETRA_HTTP_PORTS=")
+	redirect(t, nil)
+	asked := 0.0
+	for _, c := range []struct {
+		who  *caller
+		host string
+	}{{p.outside, hostV4}, {p.outside, "[" + hostV6 + "]"}, {p.app, "127.0.0.1"}, {p.app, "[::1]"}, {p.app, hostV4}} {
+		if got := c.who.do("get http://%s:14956/", c.host); !strings.Contains(got, "connection reset") {
+			t.Errorf("%s: %q, want a reset", c.host, got)
+		}
+		asked++
+	}
+	s.AwaitMetric(`spanwire_refused_total{reason="self"}`, asked)
+	if in, out := s.opened(); in != 0 || out != 0 {
+		t.Errorf("%v and %v sessions", in, out)
+	}
+}
+
 // Where to redirect, and whose traffic not to.
 func TestRowRulesOfTheSidecar(t *testing.T) {
 	if !netns.Enter(t, 5*time.Minute, "nft", "nsenter") {
@@ -266,6 +291,22 @@ func TestRowRulesOfPortsAndShares(t *testing.T) {
 		}
 		if in, out := s.opened(); in-inBefore != c.in || out-outBefore != c.out {
 			t.Errorf("%s: redirected %v and %v, want %v and %v", c.name, in-inBefore, out-outBefore, c.in, c.out)
+		}
+	}
+}
+
+// Values that say no ports and no share; the rules are only printed, and need neither root nor a kernel.
+func TestRowRulesOfPortsAndSharesThatAreNone(t *testing.T) {
+	for name, bad := range map[string][]string{
+		"INBOUND_INTERCEPT_PORTS": {"http", "70000", "1-", "-1"}, "OUTBOUND_INTERCEPT_PORTS": {"80,x", "**"},
+		"NETRA_INBOUND_PROBABILITY": {"2", "-1", "half", "NaN"}, "NETRA_OUTBOUND_PROBABILITY": {"1.1", "x", "Inf"},
+	} {
+		for _, v := range bad {
+			cmd := command([]string{name + "=" + v}, "intercept", "add", "--dry-run")
+			out, _ := cmd.CombinedOutput() // the exit code says it
+			if code := cmd.ProcessState.ExitCode(); code != 2 || !strings.Contains(string(out), name+` "`) {
+				t.Errorf("%s=%s: code %d, %s", name, v, code, out)
+			}
 		}
 	}
 }

@@ -50,7 +50,7 @@ func (r *routed) call(t *testing.T, host string, header ...string) (head string,
 
 func TestRowRouting(t *testing.T) {
 	t.Run("off", func(t *testing.T) {
-		for _, env := range []string{"", "NETRA_HTTP_ROUTING_ENABLED=false"} {
+		for _, env := range []string{"", "NETRA_HTTP_ROUTING_ENABLED=false", "NETRA_HTTP_ROUTING_ENABLED=0"} {
 			r := newRouted(t, env)
 			if head, elsewhere := r.call(t, "shop.test", "X-Route: shop.test="+r.other); elsewhere || len(values(head, "X-Route")) != 0 {
 				t.Errorf("%q: routed (%v):\n%s", env, elsewhere, head)
@@ -104,9 +104,18 @@ func TestRowRouting(t *testing.T) {
 		}
 	})
 	for _, name := range []string{"NETRA_HTTP_ROUTING_ENABLED", "NETRA_HTTP_ROUTING_COOKIE_ENABLED"} {
-		refusesToStart(t, []string{name + "=perhaps"}, name, `"perhaps"`)
+		// Netramesh knows no yes but "true": whatever else says it was off there.
+		for _, bad := range []string{"perhaps", "yes", "1", "TRUE"} {
+			refusesToStart(t, []string{name + "=" + bad}, fmt.Sprintf("%s %q: want true or false", name, bad))
+		}
 	}
-	refusesToStart(t, []string{"NETRA_HTTP_ROUTING_HEADER_NAME=no header"}, "NETRA_HTTP_ROUTING_HEADER_NAME", `"no header"`)
+	for _, on := range []string{"", "NETRA_HTTP_ROUTING_ENABLED=true"} {
+		for _, bad := range []string{"no header", "Host"} {
+			refusesToStart(t, []string{on, "NETRA_HTTP_ROUTING_HEADER_NAME=" + bad}, "NETRA_HTTP_ROUTING_HEADER_NAME", fmt.Sprintf("%q: ", bad))
+		}
+		refusesToStart(t, []string{on, "NETRA_HTTP_ROUTING_COOKIE_ENABLED=" + strings.TrimPrefix(on, "NETRA_HTTP_ROUTING_ENABLED="),
+			"NETRA_HTTP_ROUTING_COOKIE_NAME=a b"}, `NETRA_HTTP_ROUTING_COOKIE_NAME "a b"`)
+	}
 }
 
 func TestRowRoutingContext(t *testing.T) {

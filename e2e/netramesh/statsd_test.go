@@ -58,8 +58,8 @@ func TestRowStatsd(t *testing.T) {
 			}
 			defer conn.Close()
 			s := beside(t, nil, app, app, "NETRA_STATSD_ENABLED=true", "NETRA_STATSD_ADDRESS="+conn.LocalAddr().String(),
-				"NETRA_STATSD_PREFIX="+prefix)
-			for _, path := range []string{"/a", "/b", "/missing"} {
+				"NETRA_STATSD_PREFIX="+prefix, "NETRA_HTTP_TRACING_IGNORED_PATHS=/health")
+			for _, path := range []string{"/a", "/health", "/missing"} { // an ignored path counts, too
 				get(t, s.Inbound, path)
 			}
 			get(t, s.Outbound, "/out") // is not counted
@@ -80,5 +80,11 @@ func TestRowStatsd(t *testing.T) {
 			t.Errorf("%d bytes", n)
 		}
 	})
-	refusesToStart(t, []string{"NETRA_STATSD_ENABLED=perhaps"}, "NETRA_STATSD_ENABLED", `"perhaps"`)
+	for _, bad := range []string{"perhaps", "yes", "1"} { // Netramesh knows no yes but "true"
+		refusesToStart(t, []string{"NETRA_STATSD_ENABLED=" + bad}, fmt.Sprintf("NETRA_STATSD_ENABLED %q", bad))
+	}
+	for _, enabled := range []string{"", "false", "true"} {
+		refusesToStart(t, []string{"NETRA_STATSD_ENABLED=" + enabled, "NETRA_STATSD_ADDRESS=nope"}, `NETRA_STATSD_ADDRESS "nope": want [HOST]:PORT`)
+		refusesToStart(t, []string{"NETRA_STATSD_ENABLED=" + enabled, "NETRA_STATSD_PREFIX=a:b"}, "NETRA_STATSD_PREFIX", `"a:b"`)
+	}
 }
