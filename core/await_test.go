@@ -8,9 +8,13 @@ import (
 )
 
 // An answer is waited for awake when something was passed on to the server, in HTTP and in any other protocol; not when the server alone speaks, and
-// not with Config.BusyPoll at 0.
+// not without
+// Config.BusyPoll.
 func TestAnswersAreAwaitedAwake(t *testing.T) {
-	const enough = 200 // one chance in 64 is always taken
+	const (
+		enough = 200 // one chance in 64 is always taken
+		poll   = 100 * time.Microsecond
+	)
 	echo := func(l *link) {
 		l.send("ping")
 		_ = mustRead(t, l.server, 4)
@@ -29,10 +33,10 @@ func TestAnswersAreAwaitedAwake(t *testing.T) {
 		turn func(l *link)
 		want bool
 	}{
-		{"HTTP/1", Config{}, http, true},
-		{"opaque", Config{Disabled: true}, echo, true},
-		{"the server alone speaks", Config{Disabled: true}, func(l *link) { l.reply("event"); _ = mustRead(t, l.client, 5) }, false},
-		{"switched off", Config{Disabled: true, BusyPoll: -1}, echo, false},
+		{"HTTP/1", Config{BusyPoll: poll}, http, true},
+		{"opaque", Config{Disabled: true, BusyPoll: poll}, echo, true},
+		{"the server alone speaks", Config{Disabled: true, BusyPoll: poll}, func(l *link) { l.reply("event"); _ = mustRead(t, l.client, 5) }, false},
+		{"switched off", Config{Disabled: true}, echo, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l := connect(t, c.cfg)

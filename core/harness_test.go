@@ -31,9 +31,6 @@ func startEngine(t testing.TB, cfg Config) *Engine {
 	if cfg.Log == nil && testing.Verbose() {
 		cfg.Log = slog.New(slog.NewTextHandler(testWriter{t}, nil))
 	}
-	if cfg.BusyPoll == 0 {
-		cfg.BusyPoll = 100 * time.Microsecond // as users run it
-	}
 	cfg.Verify = rulesOf(cfg.Verify)
 	e, err := New(cfg)
 	if err != nil {

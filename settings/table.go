@@ -96,9 +96,9 @@ func listenerRows() []Setting {
 		},
 		{
 			Name: "busy-poll", Section: SectionListeners, Value: "DURATION",
-			Help:    "how long a loop with little to do looks for the answer to a request before it sleeps, where answers come as fast; 0 for never",
+			Help:    "how long a loop with little to do looks for the answer to a request before it sleeps, where answers come as fast: latency for CPU; 0 for not at all",
 			Allowed: "a duration up to 1ms, such as 100us",
-			fixed:   []string{"100us"},
+			fixed:   []string{"0s"},
 			set:     one(duration(0, time.Millisecond), func(c *Config, v time.Duration) { c.BusyPoll = v }),
 		},
 		{

@@ -19,10 +19,10 @@ const (
 )
 
 // spinner has a loop look again and again for a short while before it sleeps, when an answer may be due: the wake-up of a processor that has gone
-// to sleep costs an answer that comes at once more time than all the rest of its way. It learns from what its spins find, so that where
+// to sleep costs an answer that comes at once more time than all the rest of its way. That is bought with CPU, so it is for who asks for it. It learns from what its spins find, so that where
 // answers take longer it hardly spins; then one in retryAfter is its cost. As with adaptive mutexes, and the kernel's halt_poll_ns.
 type spinner struct {
-	limit time.Duration // the longest spin; 0 or less = none
+	limit time.Duration // the longest spin; 0 = none
 	due   bool          // an answer may come soon
 	// credit is what spins have earned; with none left, passed counts the chances passed by.
 	credit, passed int
@@ -39,7 +39,7 @@ type BusyPolls struct {
 func (s *spinner) begins(busy bool) bool {
 	due := s.due
 	s.due = false
-	if !due || busy || s.limit <= 0 {
+	if !due || busy || s.limit == 0 {
 		return false
 	}
 	if s.credit > 0 {
