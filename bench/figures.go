@@ -31,6 +31,8 @@ type Figure struct {
 const (
 	whyWakeups = "far from saturation most of what a proxy adds is not work but the wake-ups of a processor at rest, for the request and for its " +
 		"answer, which every proxy has alike; see docs/performance.md"
+	whyBatches = "spans are encoded some hundred at a time by the processor of the loop, and a batch of them arrives at a collector that shares the " +
+		"client's processor: who comes meanwhile waits; see docs/performance.md"
 	whyKernel = "most of the sidecar's CPU is the kernel's, for the system calls that relaying takes; see docs/performance.md"
 )
 
@@ -182,7 +184,7 @@ func (r *Result) added(scenario, phase, name, quantity string) *Difference {
 
 // notWorse bounds what our p99 has over HAProxy's: nothing, unless the interval of the difference reaches down to nothing.
 func (r *Result) notWorse(text, phase string) Figure {
-	f := Figure{Text: text, Unit: "µs"}
+	f := Figure{Text: text, Unit: "µs", Why: whyBatches}
 	ours, other := r.Find(ScenarioSmall, phase, peer.SpanwireOTLP), r.Find(ScenarioSmall, phase, peer.HAProxyHTTP)
 	if ours == nil || other == nil {
 		return f
