@@ -142,9 +142,11 @@ func FuzzReadRules(f *testing.F) {
 		if in == nil || !in.Active || len(in.Problems) > 0 || !reflect.DeepEqual(normal(in.Config), normal(c)) {
 			t.Fatalf("%s=%q: %+v, want %+v", name, value, in, c)
 		}
-		// One rule less, from the end: the chains' names come first.
+		// One rule less, from the end: the chains' names come first. One that bears a note takes along what it says, also of networks of the other
+		// family, for which this one has no rules that could be too many: nothing that redirects is missing then.
 		lines := present["nat"]
-		if i := len(lines) - 1 - int(without%uint(ours)); i >= 0 && strings.HasPrefix(lines[i], "-A") && strings.Contains(lines[i], chainPrefix) {
+		if i := len(lines) - 1 - int(without%uint(ours)); i >= 0 && strings.HasPrefix(lines[i], "-A") && strings.Contains(lines[i], chainPrefix) &&
+			!strings.Contains(lines[i], "--comment") {
 			lacking := append(append([]string(nil), lines[:i]...), lines[i+1:]...)
 			if in := readRules(map[string][]string{"nat": lacking, "filter": present["filter"]}, v6); in == nil || len(in.Problems) == 0 && in.Active {
 				t.Errorf("%s=%q without %q: %+v", name, value, lines[i], in)
