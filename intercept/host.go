@@ -25,7 +25,6 @@ type socketLine struct {
 	state         uint8
 	uid           uint32
 	inode         uint64
-	v6            bool // a socket of IPv6, which may bear v4 addresses
 }
 
 // redirected reports whether it is the sidecar's end of a redirected connection that has not ended: a socket at its port. Those that the
@@ -65,8 +64,7 @@ func parseSocket(line string) (socketLine, bool) {
 	if !ok || !ok2 || err != nil || err2 != nil || err3 != nil {
 		return socketLine{}, false
 	}
-	v6 := strings.IndexByte(f[1], ':') == 32
-	return socketLine{local, remote, uint8(state), uint32(uid), inode, v6}, true
+	return socketLine{local, remote, uint8(state), uint32(uid), inode}, true
 }
 
 // parseHexAddr reads an address as the kernel prints it: words of four bytes in the host's order. Every platform that this builds for is

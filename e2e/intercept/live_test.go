@@ -175,7 +175,7 @@ func failOpen(h *host) {
 	for _, a := range hostAddrs {
 		addrs = append(addrs, at(a, "8080"))
 	}
-	h.out.do("load %s", strings.Join(addrs, " "))
+	h.out.do("gets %s", strings.Join(addrs, " ")) // idle connections are closed between requests
 	time.Sleep(200 * time.Millisecond)
 	s.Signal(syscall.SIGTERM)
 	h.eventually("new connections to go past the sidecar", patience, func() bool {

@@ -38,6 +38,7 @@ func TestMain(m *testing.M) {
 //	ask ADDR     sends a request on a connection of its own and says what was answered, or the error
 //	asks N ADDR  does so N times and says how many were traced
 //	load ADDR…   sends requests to these addresses in turn, on connections of their own and on ones that stay open
+//	gets ADDR…   the same, as clients do that send again what met a connection that was being closed
 //	stop         ends the load and says what came of it
 //	hold ADDR…   opens a connection to each, has one request answered on it, and keeps it
 //	held         says what became of those connections
@@ -67,8 +68,8 @@ func servePeer() {
 				}
 			}
 			fmt.Println(traced)
-		case "load":
-			l = startLoad(f[1:])
+		case "load", "gets":
+			l = startLoad(f[1:], f[0] == "gets")
 			fmt.Println("loading")
 		case "stop":
 			fmt.Println(l.stop())
@@ -121,12 +122,15 @@ func newClient(keep bool) *http.Client {
 
 // ask sends a request to addr, which may have a path, and returns the body of the answer, or the error, in one line. On a connection that is
 // kept it is a POST: a GET whose connection breaks under it is sent again by the library, in silence.
-func ask(c *http.Client, addr string) string {
+func ask(c *http.Client, addr string) string { return askBy(c, addr, false) }
+
+// askBy is ask, with a GET even on a connection that is kept if get is set.
+func askBy(c *http.Client, addr string, get bool) string {
 	if !strings.Contains(addr, "/") {
 		addr += "/"
 	}
 	send := func(url string) (*http.Response, error) { return c.Post(url, "", nil) }
-	if c.Transport.(*http.Transport).DisableKeepAlives {
+	if get || c.Transport.(*http.Transport).DisableKeepAlives {
 		send = c.Get
 	}
 	resp, err := send("http://" + addr)
@@ -196,7 +200,7 @@ type load struct {
 const clientsEach = 3
 
 // startLoad begins a load: for each address two clients that keep their connection and one that does not.
-func startLoad(addrs []string) *load {
+func startLoad(addrs []string, gets bool) *load {
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &load{cancel: cancel}
 	for _, addr := range addrs {
@@ -204,7 +208,7 @@ func startLoad(addrs []string) *load {
 			l.wg.Go(func() {
 				c := newClient(keep)
 				for ctx.Err() == nil {
-					got := ask(c, addr)
+					got := askBy(c, addr, gets)
 					switch {
 					case strings.HasPrefix(got, "error: "):
 						l.failed.Add(1)
