@@ -36,13 +36,14 @@ func Check(c Config, only Backend) ([]Finding, error) {
 	found = append(found, in.Problems...)
 	found = append(found, checkSidecar(in.Config)...)
 	if in.Config.FailOpen {
-		for end := time.Now().Add(heartbeatPatience); len(in.checkHeartbeat()) > 0 && time.Now().Before(end); {
+		silent := in.checkHeartbeat()
+		for end := time.Now().Add(heartbeatPatience); len(silent) > 0 && time.Now().Before(end); {
 			time.Sleep(heartbeatPatience / 10)
 			if again, err := Find(only); err == nil && again != nil && again.Active && again.Config.FailOpen {
-				in = again
+				silent = again.checkHeartbeat()
 			}
 		}
-		found = append(found, in.checkHeartbeat()...)
+		found = append(found, silent...)
 	}
 	return found, nil
 }

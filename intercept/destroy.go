@@ -32,7 +32,7 @@ func resetSessions(port uint16) (reset, left int) {
 	for _, family := range [...]byte{unix.AF_INET, unix.AF_INET6} {
 		ids, err := redirectedTo(conn, family, port)
 		if err != nil {
-			return reset, left + Sessions(port)
+			return reset, Sessions(port) // those of the other family that were left are among them
 		}
 		for _, id := range ids {
 			_, err := conn.Execute(netlink.Message{
