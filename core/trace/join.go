@@ -85,8 +85,10 @@ const (
 	maxJoinShards = 16
 	// joinWalk bounds how many requests of one id one call looks at. Those that have ended are unlinked on the way.
 	joinWalk = 64
-	// joinMoves bounds how many entries in use one call carries along when the log comes round.
-	joinMoves = 8
+	// joinMoves is how many entries in use each new one may carry along when the log comes round. What it does not need is kept for others, up to
+	// joinMovesMost, since requests that began together stand together: some ten microseconds' work.
+	joinMoves     = 8
+	joinMovesMost = 1024
 	// joinTickShift makes a tick of 2^20 ns, about a millisecond: 32 bits last for 52 days, and ages are differences.
 	joinTickShift = 20
 )
@@ -118,6 +120,7 @@ type joinShard struct {
 	v       joinView
 	next    uint32                   // number of the next entry
 	ends    uint32                   // requests that ended so far
+	moves   int                      // entries that may be carried along, joinMovesMost at most
 	max     int                      // longest log
 	evicted uint64                   // requests forgotten before their time
 	seen    atomic.Pointer[joinView] // v, for those who ask without the lock only where things are
@@ -256,13 +259,14 @@ func (s *joinShard) newestLive(e *joinEntry) *joinEntry {
 	return nil
 }
 
-// advance returns the number of the entry to write next: its place is free, or expired, or the log may not grow and it is the oldest that is
-// neither in flight nor was used after its end.
+// advance returns the number of the entry to write next: its place is free, or expired, or the log may not grow and nothing there is worth
+// keeping. A log that comes round at its full length need not be full of use: what is in use there stays where it is.
 func (s *joinShard) advance(now, ttl uint32) uint32 {
 	if s.v.log == nil {
 		s.resize(min(minJoinLog, s.max))
 	}
-	for moves := 0; ; {
+	s.moves = min(s.moves+joinMoves, joinMovesMost)
+	for carried := 0; ; {
 		seq := s.next
 		if seq&joinSeqMask == 0 { // would look like an empty slot
 			s.next++
@@ -274,10 +278,11 @@ func (s *joinShard) advance(now, ttl uint32) uint32 {
 		case len(s.v.log) < s.max:
 			s.resize(2 * len(s.v.log))
 			continue
-		case (e.state == joinLive || e.marks&joinLate != 0) && moves < joinMoves:
+		case s.moves > 0 && s.worth(e, carried):
 			s.move(e, seq)
 			s.next++
-			moves++
+			s.moves--
+			carried++
 			continue
 		default:
 			s.evicted++
@@ -285,6 +290,17 @@ func (s *joinShard) advance(now, ttl uint32) uint32 {
 		s.next++
 		return seq
 	}
+}
+
+// worth reports whether an entry in use is to be carried along, when as many others have been for the same new one. Requests in flight are, those
+// that were used after their end, and those that ended lately, however long ago they began: more calls of theirs may come. When a whole
+// round has found nothing else, one that only ended lately goes, and after another round this one, whatever it is.
+func (s *joinShard) worth(e *joinEntry, carried int) bool {
+	n := len(s.v.log)
+	if e.state == joinLive || e.marks&joinLate != 0 {
+		return carried < 2*n
+	}
+	return carried < n && s.ends-e.end < uint32(n/2)
 }
 
 // move gives an entry that is in use, at whose place the log has come round, the next number: it stays where it is.

@@ -193,67 +193,171 @@ func checkShards(t *testing.T, j *joinTable) {
 	}
 }
 
-// TestJoinTableModel drives a small table at random beside a plain model of what it promises while nothing is evicted.
+// TestWhatIsInUseStaysWhileThereIsRoom: the log is at its full length and comes round, and what is in use is a small part of it: nothing is
+// forgotten, neither of many requests that began together, nor one that began long before it ended.
+func TestWhatIsInUseStaysWhileThereIsRoom(t *testing.T) {
+	const size = 4096
+	full := func() (j *joinTable, mono int64) { // it is as long as it may get, and nothing in it is in use
+		j = new(joinTable)
+		j.init(size*maxJoinShards, 50*tick)
+		var refs []joinRef
+		for n := range uint64(size) {
+			refs = append(refs, j.publish(roundKey(n), spanOf(n), 0))
+		}
+		for _, r := range refs {
+			j.release(r, 0)
+		}
+		if n := len(j.shards[0].v.log); n != size {
+			t.Fatalf("a log of %d", n)
+		}
+		return j, 100 * tick
+	}
+	// others has n requests come and go, each expired before the next.
+	others := func(j *joinTable, mono int64, n int) int64 {
+		for i := range uint64(n) {
+			j.release(j.publish(roundKey(i+1<<20), spanOf(0), mono), mono)
+			mono += 100 * tick
+		}
+		return mono
+	}
+	t.Run("many that began together", func(t *testing.T) {
+		const together = 1000
+		j, mono := full()
+		var refs []joinRef
+		for n := range uint64(together) {
+			refs = append(refs, j.publish(roundKey(n), spanOf(n), mono))
+		}
+		mono = others(j, mono, 3*size)
+		checkShards(t, j)
+		for n, ref := range refs {
+			if c, how, _ := j.lookup(roundKey(uint64(n)), mono); how != span.JoinID || c != *spanOf(uint64(n)) {
+				t.Fatalf("request %d is %v", n, how)
+			}
+			j.release(ref, mono)
+			if c, how, _ := j.lookup(roundKey(uint64(n)), mono); how != span.JoinLate || c != *spanOf(uint64(n)) {
+				t.Fatalf("after its end request %d is %v", n, how)
+			}
+		}
+		if n := j.shards[0].evicted; n != 0 {
+			t.Fatalf("%d were evicted", n)
+		}
+	})
+	t.Run("one that took long", func(t *testing.T) {
+		j, mono := full()
+		ref := j.publish(roundKey(7), spanOf(7), mono)
+		mono = others(j, mono, size-1) // the log has come round to it
+		j.release(ref, mono)
+		for n := range uint64(20) {
+			j.release(j.publish(roundKey(n+1<<20), spanOf(0), mono), mono)
+		}
+		if c, how, _ := j.lookup(roundKey(7), mono); how != span.JoinLate || c != *spanOf(7) {
+			t.Fatalf("after its end it is %v", how)
+		}
+		if n := j.shards[0].evicted; n != 0 {
+			t.Fatalf("%d were evicted", n)
+		}
+		checkShards(t, j)
+	})
+}
+
+// roundKey makes keys of one shard that spread over the lines of the index.
+func roundKey(n uint64) joinKey { return joinKey{0, n<<56 | n} }
+
+// TestCarryingAlongIsBounded: in a table that is full of requests in flight, a new one does little work.
+func TestCarryingAlongIsBounded(t *testing.T) {
+	const size = 4096
+	j := new(joinTable)
+	j.init(size*maxJoinShards, 50*tick)
+	s := &j.shards[0]
+	before := uint32(1)
+	for n := range uint64(4 * size) {
+		j.publish(roundKey(n), spanOf(n), 0)
+		if n > size && s.next-before > joinMovesMost+1 {
+			t.Fatalf("request %d carried %d along", n, s.next-before-1)
+		}
+		before = s.next
+	}
+	if most := uint32(4*size + (4*size+1)*joinMoves); s.next > most {
+		t.Fatalf("%d places were passed, at most %d are allowed", s.next, most)
+	}
+	if s.evicted != 3*size {
+		t.Fatalf("counted %d", s.evicted)
+	}
+	checkShards(t, j)
+}
+
+// TestJoinTableModel drives a small table at random beside a plain model of what it promises while nothing is evicted, which with so few
+// requests in use nothing is.
 func TestJoinTableModel(t *testing.T) {
+	for seed := range uint64(400) {
+		modelRun(t, seed, 3000)
+	}
+}
+
+// modelRun drives a table by random numbers from seed.
+func modelRun(t *testing.T, seed uint64, steps int) {
 	type flight struct {
 		ref joinRef
-		id  span.ID
+		n   uint64
 	}
-	for seed := range uint64(50) {
-		ids := newIDSource()
-		rnd := func(n uint64) uint64 { return (ids.r.Uint64() >> 8) % n }
-		j := new(joinTable)
-		size := 64 * maxJoinShards // more than there are steps between two expiries
-		j.init(size, 50*tick)
-		open := map[joinKey][]flight{}
-		type late struct {
-			id   span.ID
-			used int64
-		}
-		ended := map[joinKey]late{}
-		mono := int64(0)
-		for range 3000 {
-			mono += int64(rnd(8)) * tick
-			n := rnd(4)
-			k := joinKey{n, n<<56 | rnd(2)} // few keys, never more of them in a set than it holds
-			switch rnd(3) {
-			case 0:
-				if len(open[k]) == 6 {
-					break
-				}
-				id := ids.span()
-				ref := j.publish(k, &spanContext{span: id}, mono)
-				open[k] = append(open[k], flight{ref, id})
-				delete(ended, k)
-			case 1:
-				fs := open[k]
-				if len(fs) == 0 {
-					break
-				}
-				i := rnd(uint64(len(fs)))
-				j.release(fs[i].ref, mono)
-				if len(fs) == 1 {
-					ended[k] = late{fs[i].id, mono}
-				}
-				open[k] = append(fs[:i:i], fs[i+1:]...)
-			default:
-				c, how, ok := j.lookup(k, mono)
-				want, wantID := span.JoinRoot, span.ID{}
-				if fs := open[k]; len(fs) > 0 {
-					want, wantID = span.JoinID, fs[len(fs)-1].id
-					if len(fs) > 1 {
-						want = span.JoinAmbiguous
-					}
-				} else if l, is := ended[k]; is && mono-l.used <= 50*tick {
-					want, wantID = span.JoinLate, l.id
-					ended[k] = late{l.id, mono}
-				}
-				if how != want || c.span != wantID || ok != (want != span.JoinRoot) {
-					t.Fatalf("seed %d: got %v %x, want %v %x", seed, how, c.span, want, wantID)
-				}
+	type late struct {
+		n    uint64
+		used int64
+	}
+	rnd := rand.New(rand.NewPCG(seed, 2))
+	j := new(joinTable)
+	j.init(64*maxJoinShards, 50*tick)
+	open, ended := map[joinKey][]flight{}, map[joinKey]late{}
+	var last, evicted uint64
+	mono := int64(0)
+	for step := range steps {
+		mono += rnd.Int64N(8) * tick
+		n := rnd.Uint64N(4)
+		k := joinKey{n, n<<56 | rnd.Uint64N(2)} // few keys, never more of them in a set than it holds
+		switch rnd.IntN(3) {
+		case 0:
+			if len(open[k]) == 6 {
+				break
 			}
+			last++
+			open[k] = append(open[k], flight{j.publish(k, spanOf(last), mono), last})
+			delete(ended, k)
+		case 1:
+			fs := open[k]
+			if len(fs) == 0 {
+				break
+			}
+			i := rnd.IntN(len(fs))
+			j.release(fs[i].ref, mono)
+			if len(fs) == 1 {
+				ended[k] = late{fs[i].n, mono}
+			}
+			open[k] = slices.Delete(fs, i, i+1)
+		default:
+			c, how, ok := j.lookup(k, mono)
+			want, wantSpan := span.JoinRoot, span.ID{}
+			if fs := open[k]; len(fs) > 0 {
+				want, wantSpan = span.JoinID, spanOf(fs[len(fs)-1].n).span
+				if len(fs) > 1 {
+					want = span.JoinAmbiguous
+				}
+			} else if l, is := ended[k]; is && mono-l.used <= 50*tick {
+				want, wantSpan = span.JoinLate, spanOf(l.n).span
+				ended[k] = late{l.n, mono}
+			}
+			if how != want || c.span != wantSpan || ok != (want != span.JoinRoot) {
+				t.Fatalf("seed %d, step %d: got %v %x, want %v %x", seed, step, how, c.span, want, wantSpan)
+			}
+		}
+		if step%16 == 0 {
 			checkShards(t, j)
 		}
+	}
+	for i := range j.shards {
+		evicted += j.shards[i].evicted
+	}
+	if evicted != 0 {
+		t.Fatalf("seed %d: %d were evicted from a table that was never full", seed, evicted)
 	}
 }
 
