@@ -50,6 +50,8 @@ type loopback struct {
 	spans   *collector.Collector
 	dir     string // of the suites: theirs to write, HOME and TMPDIR below it
 	way     way
+	// problems are what the comparisons found. They are told at once, and once more at the end, behind the sidecar's log.
+	problems []string
 }
 
 // inLoopback runs body in a namespace of its own (netns.Isolated) with a loopback in it. Tools are what body needs.
@@ -63,6 +65,11 @@ func inLoopback(t *testing.T, limit time.Duration, tools []string, body func(env
 func newLoopback(t *testing.T, bin string) *loopback {
 	t.Helper()
 	env := &loopback{t: t, dir: publicDir(t)}
+	t.Cleanup(func() {
+		for _, p := range env.problems {
+			t.Log("FAILED: " + p)
+		}
+	})
 	for _, dir := range []string{"home", "tmp"} {
 		dir = filepath.Join(env.dir, dir)
 		if err := errors.Join(os.Mkdir(dir, 0o700), os.Chown(dir, suiteUser, suiteUser)); err != nil {
@@ -175,6 +182,7 @@ func (env *loopback) compare(s suite) {
 	differences, problems := c.judge()
 	for _, p := range problems {
 		t.Errorf("%s: %s", s.name, p)
+		env.problems = append(env.problems, s.name+": "+p)
 	}
 	result := proof.Suite{
 		Name: s.name, Group: s.group, Version: s.version, How: s.how, Direct: c.direct.counts(), Through: c.through.counts(),
