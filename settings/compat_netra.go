@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spanwire/spanwire/core/span"
 	"github.com/spanwire/spanwire/core/trace"
@@ -94,29 +95,43 @@ func netraMilliseconds(name string) compatible {
 // longest is the lifetime that stands for "never expires".
 const longest = "24h0m0s"
 
-// netraExpiration is a lifetime in milliseconds. 0 and less mean in Netramesh's cache that nothing expires; here it is the longest there is.
+// netraExpiration is a lifetime in milliseconds. 0 and less mean in Netramesh's cache that nothing expires; here it is the longest there is, and so
+// is what is longer.
 func netraExpiration(name string) compatible {
 	c := netraMilliseconds(name)
 	read := c.read
 	c.read = func(e *environment) ([]string, string, error) {
 		values, name, err := read(e)
-		if len(values) > 0 && (values[0][0] == '-' || strings.Trim(values[0], "+0") == "ms") {
-			values = []string{longest}
+		if len(values) > 0 {
+			most, _ := time.ParseDuration(longest)
+			if d, err := time.ParseDuration(values[0]); err == nil && (d <= 0 || d > most) {
+				values = []string{longest}
+			}
 		}
 		return values, name, err
 	}
 	return c
 }
 
-// jaegerUnlessZero is a variable of jaeger-client-go in which 0 stands for the default.
-func jaegerUnlessZero(name string) compatible {
+// jaegerUnlessZero is a variable of jaeger-client-go in which 0 stands for the default; isZero reports whether a value is 0 there.
+func jaegerUnlessZero(name string, isZero func(v string) bool) compatible {
 	return compatible{names: []string{name}, read: func(e *environment) ([]string, string, error) {
 		v := e.get(name)
-		if v == "" || strings.TrimRight(v, "hmsuµn") == "0" {
+		if v == "" || isZero(v) {
 			return nil, name, nil
 		}
 		return []string{v}, name, nil
 	}}
+}
+
+func zeroNumber(v string) bool {
+	n, err := strconv.Atoi(v)
+	return err == nil && n == 0
+}
+
+func zeroDuration(v string) bool {
+	d, err := time.ParseDuration(v)
+	return err == nil && d == 0
 }
 
 // netraTags reads NAME:tag,NAME:tag of headers, or of cookies, whose names know case. What Netramesh takes and cannot be here is left out with a line: it is
@@ -124,16 +139,20 @@ func jaegerUnlessZero(name string) compatible {
 func netraTags(name string, headers bool) compatible {
 	return compatible{names: []string{name}, read: func(e *environment) ([]string, string, error) {
 		var values, keys []string
-		for _, v := range splitList(e.get(name), ",") {
-			key, _, ok := strings.Cut(v, ":")
-			why := ""
+		for _, element := range splitList(e.get(name), ",") {
+			key, tag, ok := strings.Cut(element, ":")
+			key, tag = strings.TrimSpace(key), strings.TrimSpace(tag)
+			v, why := key+":"+tag, ""
 			if headers {
 				key = strings.ToLower(key)
+			}
+			switch {
+			case !ok, !token(key), !trace.IsTag(tag):
+				why = "want NAME:tag, without blanks and in ASCII"
+			case headers:
 				why = trace.RefusesTag(key)
 			}
 			switch i := slices.Index(keys, key); {
-			case !ok:
-				why = "want NAME:tag"
 			case why != "":
 			case i >= 0:
 				e.warn("%s: %q skipped: another one follows for that name", name, values[i])
@@ -143,7 +162,7 @@ func netraTags(name string, headers bool) compatible {
 				why = "there may be " + strconv.Itoa(span.MaxTags) + " at most"
 			}
 			if why != "" {
-				e.warn("%s: %q skipped: %s", name, v, why)
+				e.warn("%s: %q skipped: %s", name, element, why)
 				continue
 			}
 			values, keys = append(values, v), append(keys, key)

@@ -270,6 +270,58 @@ func TestNetrameshDeployment(t *testing.T) {
 	}
 }
 
+// TestTagMapsOfNetramesh: what Netramesh takes starts here, too.
+func TestTagMapsOfNetramesh(t *testing.T) {
+	const want = " skipped: want NAME:tag, without blanks and in ASCII"
+	l, err := named(t, nil, []string{"HTTP_HEADER_TAG_MAP=X-User: user, a:b ,:x,y:,bad name:tag,z:тег,plain", "HTTP_COOKIE_TAG_MAP=s[x]:tag,u:user"}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([][]string{{"X-User:user", "a:b"}, {"u:user"}}, [][]string{l.Config.TagHeaders, l.Config.TagCookies}); diff != "" {
+		t.Error(diff)
+	}
+	for _, w := range []string{
+		`HTTP_HEADER_TAG_MAP: ":x"` + want, `HTTP_HEADER_TAG_MAP: "y:"` + want, `HTTP_HEADER_TAG_MAP: "bad name:tag"` + want,
+		`HTTP_HEADER_TAG_MAP: "z:тег"` + want, `HTTP_HEADER_TAG_MAP: "plain"` + want, `HTTP_COOKIE_TAG_MAP: "s[x]:tag"` + want,
+	} {
+		if !slices.Contains(l.Warnings, w) {
+			t.Errorf("warnings %q lack %q", l.Warnings, w)
+		}
+	}
+}
+
+// TestLimitsOfOthers: what stands for "for ever" elsewhere is the longest there is, and a zero that stands for the default is one by its own type.
+func TestLimitsOfOthers(t *testing.T) {
+	for environ, want := range map[string]string{
+		"NETRA_TRACING_CONTEXT_EXPIRATION_MILLISECONDS=100000000": "24h0m0s",
+		"NETRA_TRACING_CONTEXT_EXPIRATION_MILLISECONDS=86400000":  "24h0m0s",
+		"NETRA_TRACING_CONTEXT_EXPIRATION_MILLISECONDS=+0":        "24h0m0s",
+		"NETRA_TRACING_CONTEXT_EXPIRATION_MILLISECONDS=-5":        "24h0m0s",
+		"NETRA_TRACING_CONTEXT_EXPIRATION_MILLISECONDS=86399999":  "23h59m59.999s",
+	} {
+		l, err := named(t, nil, []string{environ}, "")
+		if err != nil {
+			t.Errorf("%s: %v", environ, err)
+			continue
+		}
+		if got := l.Config.JoinTTL.String(); got != want {
+			t.Errorf("%s: %s, want %s", environ, got, want)
+		}
+	}
+	for environ, fine := range map[string]bool{
+		"JAEGER_REPORTER_MAX_QUEUE_SIZE=0": true, "JAEGER_REPORTER_MAX_QUEUE_SIZE=0ms": false,
+		"JAEGER_REPORTER_FLUSH_INTERVAL=0": true, "JAEGER_REPORTER_FLUSH_INTERVAL=00s": true, "JAEGER_REPORTER_FLUSH_INTERVAL=0x": false,
+	} {
+		l, err := named(t, nil, []string{environ}, "")
+		if (err == nil) != fine {
+			t.Errorf("%s: %v", environ, err)
+		}
+		if err == nil && (l.Config.ExportQueue != 32768 || l.Config.ExportInterval != time.Second) {
+			t.Errorf("%s: a queue of %d, %v", environ, l.Config.ExportQueue, l.Config.ExportInterval)
+		}
+	}
+}
+
 // remote is what the remote sampler of that endpoint is called.
 func remote(url string) string { return "remote=" + url + ", always until it answers" }
 

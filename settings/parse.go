@@ -257,6 +257,13 @@ func parseURL(s string, schemes ...string) (*url.URL, error) {
 	if err != nil || u.Hostname() == "" || !slices.Contains(schemes, u.Scheme) || u.Fragment != "" {
 		return nil, errNot
 	}
+	// What net/url takes, and neither writes so that it reads it again nor package net dials.
+	if _, err := url.Parse(u.String()); err != nil {
+		return nil, errNot
+	}
+	if _, _, err := net.SplitHostPort(net.JoinHostPort(u.Hostname(), "80")); err != nil {
+		return nil, errNot
+	}
 	if p := u.Port(); p != "" {
 		if _, err := parsePort(p, 1); err != nil {
 			return nil, errNot

@@ -89,6 +89,9 @@ const (
 	// joinMovesMost, since requests that began together stand together: some ten microseconds' work.
 	joinMoves     = 8
 	joinMovesMost = 1024
+	// joinMovesLive is how many of what is kept are for requests in flight alone. Else a table of which more than half is in flight would spend all
+	// on those that ended lately.
+	joinMovesLive = joinMovesMost / 2
 	// joinTickShift makes a tick of 2^20 ns, about a millisecond: 32 bits last for 52 days, and ages are differences.
 	joinTickShift = 20
 )
@@ -137,7 +140,7 @@ func (j *joinTable) init(size int, ttl int64) {
 	j.seeds = [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}
 	j.ttl, j.mask, j.shards = max(joinTick(ttl), 1), uint64(n-1), make([]joinShard, n)
 	for i := range j.shards {
-		j.shards[i].max, j.shards[i].next = total/n, 1
+		j.shards[i].max, j.shards[i].next, j.shards[i].moves = total/n, 1, joinMovesMost
 	}
 }
 
@@ -292,12 +295,18 @@ func (s *joinShard) advance(now, ttl uint32) uint32 {
 	}
 }
 
-// worth reports whether an entry in use is to be carried along, when as many others have been for the same new one. Requests in flight are, those
-// that were used after their end, and those that ended lately, however long ago they began: more calls of theirs may come. When a whole
-// round has found nothing else, one that only ended lately goes, and after another round this one, whatever it is.
+// worth reports whether an entry in use is to be carried along, when as many others have been for the same new one. Requests in flight are, and as
+// long as that leaves enough for them, those that were used after their end, and those that ended lately, however long ago they began: more calls
+// of theirs may come. In a small log that has come round once for the same new one, and found nothing else, one that only ended lately goes, and when
+// it has come round twice this one, whatever it is.
 func (s *joinShard) worth(e *joinEntry, carried int) bool {
 	n := len(s.v.log)
-	if e.state == joinLive || e.marks&joinLate != 0 {
+	switch {
+	case e.state == joinLive:
+		return carried < 2*n
+	case s.moves <= joinMovesLive:
+		return false
+	case e.marks&joinLate != 0:
 		return carried < 2*n
 	}
 	return carried < n && s.ends-e.end < uint32(n/2)

@@ -20,6 +20,9 @@ type tagRule struct {
 // secretHeaders never become tags, whole; single cookies may.
 var secretHeaders = []string{"authorization", "proxy-authorization", "cookie", "set-cookie"}
 
+// IsTag reports whether a tag may have that name.
+func IsTag(name string) bool { return isVisible(name) }
+
 // RefusesTag says why a header, in lower case, may not become a tag; "" when it may.
 func RefusesTag(name string) string {
 	if slices.Contains(secretHeaders, name) || len(name) > maxNameBytes {
