@@ -22,6 +22,7 @@ func TestHTTPClients(t *testing.T) {
 	inLoopback(t, 8*time.Minute, tools, func(env *loopback) {
 		o := startOrigin(t, env.dir)
 		startH2C(env)
+		startPROXY(t)
 		for _, prepare := range []func(*loopback) client{curlClient, wgetClient, requestsClient, aiohttpClient, fetchClient, jdkClient} {
 			c := prepare(env)
 			c.server = o.taken
@@ -190,7 +191,7 @@ func curlClient(env *loopback) client {
 		{name: "aborted", args: []string{plain + "/abort"}, exit: 52},
 		{name: "truncated", args: []string{plain + "/truncated/100000"}, exit: 18},
 		{name: "parallel", args: append([]string{"-Z", "--parallel-max", "20", "-w", "%{http_code} %{size_download}\n"}, parallel...), want: strings.Repeat("200 10000\n", 40)},
-		{name: "PROXY line first", args: []string{"--haproxy-protocol", "-i", plain + "/hello"}, want: "400 Bad Request"},
+		{name: "PROXY line first", args: []string{"--haproxy-protocol", "-i", "http://" + originPROXY + "/hello"}, want: "PROXY TCP4 127.0.0.1 127.0.0.1: GET /hello\n"},
 		{name: "HTTP/2 by prior knowledge", args: []string{"--http2-prior-knowledge", "-w", connects, plain + "/size/2000000"}, want: "200 2 1 2000000 0"},
 		{name: "HTTP/2 upload", args: []string{"--http2-prior-knowledge", "-T", big, plain + "/echo"}, want: "PUT length 5000000"},
 		{name: "HTTP/2 of another server", args: []string{"--http2-prior-knowledge", "-w", connects, h2c + "/b?size=3000000"}, want: "HTTP/2.0 GET /b 0"},

@@ -3,6 +3,7 @@
 package transparency
 
 import (
+	"bufio"
 	"compress/gzip"
 	"context"
 	"crypto/ecdsa"
@@ -36,6 +37,7 @@ const (
 	originTLS   = "127.0.0.1:8443"
 	originH2C   = "127.0.0.1:8081" // h2cserver
 	originDead  = "127.0.0.1:8009" // nobody listens
+	originPROXY = "127.0.0.1:8082" // behind a line of the PROXY protocol
 )
 
 // origin is the server that the HTTP clients talk to. It keeps what it received.
@@ -81,6 +83,44 @@ func startOrigin(t *testing.T, dir string) *origin {
 		}
 	}
 	return o
+}
+
+// startPROXY serves at originPROXY until the test ends: it wants the line that HAProxy's PROXY protocol, version 1, has before a connection's
+// first request, and answers that request. net/http's server would refuse the line, and with it close the connection at once, so that chance
+// decides whether its client is reset.
+func startPROXY(t *testing.T) {
+	t.Helper()
+	listener, err := net.Listen("tcp", originPROXY)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go servePROXY(conn)
+		}
+	}()
+}
+
+// servePROXY says what came of one connection: the line's first words, and the request's.
+func servePROXY(conn net.Conn) {
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(clientPatience))
+	r := bufio.NewReader(conn)
+	line, err := r.ReadString('\n')
+	if err != nil {
+		return
+	}
+	words := strings.Fields(line)
+	req, err := http.ReadRequest(r)
+	if err != nil || len(words) != 6 {
+		return
+	}
+	_, _ = fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n%s: %s %s\n", strings.Join(words[:4], " "), req.Method, req.RequestURI)
 }
 
 // taken returns what was received since the last call, sorted, since parallel requests have no order.
