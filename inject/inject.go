@@ -325,12 +325,18 @@ func (j *job) settle(t template, w *wishes, p *plan, probes []probe) error {
 		ports = append(ports, x.port)
 	}
 	if len(ports) > 0 {
-		for _, s := range strings.Split(values["probe-ports"], ",") {
-			if n, ok := portNumber(strings.TrimSpace(s)); ok {
+		unread := ""
+		if given := values["probe-ports"]; given != "" {
+			for _, s := range strings.Split(given, ",") {
+				n, ok := portNumber(strings.TrimSpace(s))
+				if !ok {
+					unread = given + "," // is checked as it is written
+					continue
+				}
 				ports = append(ports, n)
 			}
 		}
-		values["probe-ports"] = portList(ports)
+		values["probe-ports"] = unread + portList(ports)
 	}
 	p.variables = map[string]string{}
 	var environ []string

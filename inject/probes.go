@@ -131,6 +131,12 @@ func (j *job) probes(t template) ([]probe, error) {
 
 // probe returns the probe if it is one to be rewritten, else nil.
 func (j *job) probe(container, m *ast.MappingNode) (*probe, error) {
+	if m == nil {
+		return nil, nil
+	}
+	if err := j.doc.plainKeys(m); err != nil {
+		return nil, err
+	}
 	entry, i := entryAt(m, "tcpSocket")
 	if entry == nil {
 		return nil, nil
@@ -144,6 +150,9 @@ func (j *job) probe(container, m *ast.MappingNode) (*probe, error) {
 	socket := asMapping(entry.Value)
 	if e := mergeIn(socket); e != nil {
 		return nil, j.doc.at(e.Key, "a merge key within tcpSocket: write it out")
+	}
+	if err := j.doc.plainKeys(socket); err != nil {
+		return nil, err
 	}
 	value := valueAt(socket, "port")
 	if alias, ok := value.(*ast.AliasNode); ok {
@@ -214,11 +223,12 @@ func (j *job) aliased(n ast.Node, rewritten map[ast.Node]bool, seen map[string]b
 	return nil
 }
 
-// sockets ranges over the entries tcpSocket in a node and below it.
+// sockets ranges over the entries tcpSocket in a node and below it, and those whose key may be that: with a question mark, an anchor, an alias
+// or a tag.
 func sockets(n ast.Node) func(func(*ast.MappingValueNode) bool) {
 	return func(yield func(*ast.MappingValueNode) bool) {
 		for inner := range nodes(n) {
-			if e, ok := inner.(*ast.MappingValueNode); ok && keyText(e.Key) == "tcpSocket" && !yield(e) {
+			if e, ok := inner.(*ast.MappingValueNode); ok && (keyText(e.Key) == "tcpSocket" || !plainKey(e.Key)) && !yield(e) {
 				return
 			}
 		}

@@ -110,12 +110,19 @@ func (d *document) find(m *ast.MappingNode, key string) (value ast.Node, err err
 // plainKeys refuses keys that say less than they are: "? key", and those with an anchor, an alias or a tag.
 func (d *document) plainKeys(m *ast.MappingNode) error {
 	for _, e := range m.Values {
-		switch e.Key.(type) {
-		case *ast.MappingKeyNode, *ast.AnchorNode, *ast.AliasNode, *ast.TagNode:
+		if !plainKey(e.Key) {
 			return d.at(e.Key, "a key with a question mark, an anchor, an alias or a tag: write it plainly")
 		}
 	}
 	return nil
+}
+
+func plainKey(key ast.Node) bool {
+	switch key.(type) {
+	case *ast.MappingKeyNode, *ast.AnchorNode, *ast.AliasNode, *ast.TagNode:
+		return false
+	}
+	return true
 }
 
 // read is find with aliases resolved, for what is read only and never edited; nil also for null.

@@ -237,7 +237,7 @@ func checkSettings(environ []string) (inject.Ports, error) {
 		return inject.Ports{}, err
 	}
 	c := &loaded.Config
-	ports := inject.Ports{Transparent: portOf(c.Listen), Admin: portOf(c.Admin), Metrics: portOf(c.Metrics), Explicit: map[int]int{}}
+	ports := inject.Ports{Transparent: portOf(c.Listen), Admin: portOf(c.Admin), Metrics: reachable(c.Metrics), Explicit: map[int]int{}}
 	for _, l := range c.Explicit {
 		ports.Explicit[portOf(l.Addr)] = 0
 		if !l.Outbound {
@@ -245,6 +245,15 @@ func checkSettings(environ []string) (inject.Ports, error) {
 		}
 	}
 	return ports, nil
+}
+
+// reachable is portOf for a listener that the kubelet asks at the Pod's address: 0 also for one at a loopback address.
+func reachable(addr string) int {
+	host, _, _ := net.SplitHostPort(addr)
+	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
+		return 0
+	}
+	return portOf(addr)
 }
 
 // portOf returns the port of a listener's address, 0 for none.

@@ -47,7 +47,7 @@ func startCluster(t *testing.T) *cluster {
 	c := &cluster{t: t, bin: bin, dir: t.TempDir()}
 	c.write("tokens.csv", "token,admin,admin,system:masters\n")
 	c.write("sa.key", serviceAccountKey(t))
-	client, peer, api, manager := sidecar.FreePort(t), sidecar.FreePort(t), sidecar.FreePort(t), sidecar.FreePort(t)
+	client, peer, api := sidecar.FreePort(t), sidecar.FreePort(t), sidecar.FreePort(t)
 	url := func(port string) string { return "http://127.0.0.1:" + port }
 	c.start("etcd", "--data-dir", c.path("data"), "--unsafe-no-fsync", "--listen-client-urls", url(client), "--advertise-client-urls", url(client),
 		"--listen-peer-urls", url(peer), "--initial-advertise-peer-urls", url(peer), "--initial-cluster", "default="+url(peer))
@@ -75,7 +75,7 @@ func startCluster(t *testing.T) *cluster {
 		return nil
 	})
 	c.start("kube-controller-manager", "--kubeconfig="+c.kubeconfig, "--service-account-private-key-file="+c.path("sa.key"), "--leader-elect=false",
-		"--bind-address=127.0.0.1", "--secure-port="+manager, "--cert-dir="+c.path("certs"))
+		"--secure-port=0") // no port: it would be taken a minute after it was found free
 	return c
 }
 

@@ -16,9 +16,9 @@ const (
 	repetitions = 10
 	// most is how often at most: a test that failed again through the sidecar, and never directly, may do either of them once in thirty runs. It is
 	// run on until it has failed directly, too, or has failed excess times, or that often.
-	most = 40
+	most = proof.MostRounds
 	// twice is how often it has to have failed then, in addition to the first run: once more in 40 is what a test does that fails as seldom directly.
-	twice = 2
+	twice = proof.TwiceThrough
 	// certain is after how many failures directly it is settled that the test fails directly, too.
 	certain = 3
 	// excess is how many failures more through the sidecar than directly are no chance, of repetitions: less than 1 in 80 by Fisher's exact test.

@@ -22,9 +22,9 @@ traces everything, puts headers in, exports to a collector and compares each byt
 then through the sidecar, and is compared test by test: a test may fail through the sidecar only if it fails directly too, or stands on the list
 of accepted differences below. It gives at most ten reasons in all, each with every test that differs for it; a test of the list that no longer
 differs fails the run as well, but where a race decides, which the list says. One that fails otherwise than its reason says, by what it prints, is not
-accepted. A test that fails, in either way, is run again alone, ten times in both ways, to tell chance from difference: it may then fail through the
-sidecar if it fails directly, too, and not much more often, or if it never fails again. Those are listed below with how often they failed; at most five in
-all may be of the last kind.
+accepted. A test that fails, in either way, is run again alone, ten times in both ways, to tell chance from difference, and up to forty times when it
+failed again through the sidecar only: it may then fail through the sidecar if it fails directly, too, and not much more often, or if it never fails
+again, or once more in forty. Those are listed below with how often they failed; at most five in all may be of the last two kinds.
 `
 
 // attacksHead stands before the table of attacks, without the title.

@@ -82,8 +82,16 @@ type Retry struct {
 	Through  int    `json:"through"`  // it failed through the sidecar
 }
 
-// oneOff reports whether the test failed through the sidecar only, and then not again: that was chance, as far as ten more runs can tell.
-func (r Retry) oneOff() bool { return r.Where == Through && r.Directly == 0 && r.Through == 0 }
+// throughOnly reports whether the test fails through the sidecar and not directly, as far as it was run again.
+func (r Retry) throughOnly() bool {
+	return r.Directly == 0 && (r.Through >= TwiceThrough || r.Through > 0 && r.Rounds < MostRounds)
+}
+
+// oneOff reports whether the test failed through the sidecar only, and then not again, or once more in MostRounds: that was chance, as far as
+// so many runs can tell.
+func (r Retry) oneOff() bool {
+	return r.Directly == 0 && !r.throughOnly() && (r.Where == Through || r.Through > 0)
+}
 
 // Suite is the run of a test suite, or of a client with its server, directly and through the sidecar.
 type Suite struct {

@@ -133,6 +133,12 @@ func TestProblems(t *testing.T) {
 		"6 tests failed once, through the sidecar only, at most 5": func(r *Report) {
 			r.Suites[0].Retries = slices.Repeat([]Retry{{Test: "TestOnce", Where: Through, Rounds: 10}}, MaxOneOffs+1)
 		},
+		"Go net/http: TestTwice fails through the sidecar only, 2 of 40 times": func(r *Report) {
+			r.Suites[0].Retries[0] = Retry{Test: "TestTwice", Where: Through, Rounds: MostRounds, Through: TwiceThrough}
+		},
+		"Go net/http: TestLate fails through the sidecar only, 1 of 39 times": func(r *Report) {
+			r.Suites[0].Retries[0] = Retry{Test: "TestLate", Where: Through, Rounds: MostRounds - 1, Through: 1}
+		},
 		"11 accepted differences, at most 10": func(r *Report) { r.Suites[0].Differences = make11(r.Suites[0].Differences[0]) },
 	} {
 		r := held()
@@ -146,7 +152,7 @@ func TestProblems(t *testing.T) {
 func TestSomeOneOffsAreNoProblem(t *testing.T) {
 	r := held()
 	once := Retry{Test: "TestOnce", Where: Through, Rounds: 10}
-	r.Suites[0].Retries = slices.Repeat([]Retry{once}, MaxOneOffs)
+	r.Suites[0].Retries = append(slices.Repeat([]Retry{once}, MaxOneOffs-1), Retry{Test: "TestAgain", Where: Through, Rounds: MostRounds, Through: 1})
 	r.Suites[0].Retries = append(r.Suites[0].Retries, Retry{Where: Directly, Rounds: 10}, Retry{Where: InBothWays, Rounds: 10},
 		Retry{Where: Through, Rounds: 10, Directly: 1, Through: 3})
 	if got := r.Problems(); len(got) > 0 {

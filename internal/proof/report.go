@@ -17,6 +17,13 @@ const MaxDifferences = 10
 // MaxOneOffs is how many tests of a whole run may fail once through the sidecar only, and never again: a busy machine's share. More are no chance.
 const MaxOneOffs = 5
 
+// MostRounds is how often a test is run again at most, in each way. One that fails once through the sidecar only in so many is one that failed once:
+// from TwiceThrough on it is no chance.
+const (
+	MostRounds   = 40
+	TwiceThrough = 2
+)
+
 // Report is all results of a run.
 type Report struct {
 	Suites  []Suite  `json:"suites"`
@@ -160,7 +167,7 @@ func (r Report) Problems() (problems []string) {
 			if again.oneOff() {
 				oneOffs++
 			}
-			if again.Through > 0 && again.Directly == 0 {
+			if again.throughOnly() {
 				problems = append(problems, fmt.Sprintf("%s: %s fails through the sidecar only, %d of %d times", s.Name, again.Test, again.Through, again.Rounds))
 			}
 		}
