@@ -36,7 +36,7 @@ const rows = 10_000
 func TestDatabases(t *testing.T) {
 	t.Parallel()
 	tools := []string{"redis-server", "redis-cli", "psql", "mariadbd", "mariadb", "mariadb-install-db"}
-	inLoopback(t, 8*time.Minute, tools, func(env *loopback) {
+	inLoopback(t, 15*time.Minute, tools, func(env *loopback) {
 		makeCertificate(t, env.dir)
 		for _, name := range []string{"ca.pem", "key.pem"} { // PostgreSQL wants the key to be its user's alone
 			own(env, filepath.Join(env.dir, name), 0o600)

@@ -19,7 +19,7 @@ import (
 func TestHTTPClients(t *testing.T) {
 	t.Parallel()
 	tools := []string{"curl", "wget", "node", "java", "javac"}
-	inLoopback(t, 8*time.Minute, tools, func(env *loopback) {
+	inLoopback(t, 15*time.Minute, tools, func(env *loopback) {
 		o := startOrigin(t, env.dir)
 		startH2C(env)
 		startPROXY(t)
@@ -187,7 +187,7 @@ func curlClient(env *loopback) client {
 		{name: "large head", args: []string{"-H", "X-Large: " + strings.Repeat("v", 50_000), plain + "/hello"}, want: "hello, world"},
 		{name: "odd bytes in a head", args: []string{"-H", "X-Odd: caf\xc3\xa9 \xff", "-H", "X-Empty;", plain + "/hello?q=%00%ff"}, want: "hello, world"},
 		{name: "a trace context of its own", args: []string{"-H", "traceparent: " + ownContext, plain + "/hello"}, want: "hello, world"},
-		{name: "timeout", args: []string{"-m", "0.3", plain + "/hang"}, exit: 28},
+		{name: "timeout", args: []string{"-m", "1", plain + "/hang"}, exit: 28},
 		{name: "aborted", args: []string{plain + "/abort"}, exit: 52},
 		{name: "truncated", args: []string{plain + "/truncated/100000"}, exit: 18},
 		{name: "parallel", args: append([]string{"-Z", "--parallel-max", "20", "-w", "%{http_code} %{size_download}\n"}, parallel...), want: strings.Repeat("200 10000\n", 40)},
@@ -247,7 +247,7 @@ func wgetClient(env *loopback) client {
 		{name: "close-delimited", args: []string{"-O-", plain + "/close/300000"}},
 		{name: "authentication", args: []string{"--user=user", "--password=secret", "-O-", plain + "/auth"}, want: "welcome"},
 		{name: "wrong password", args: []string{"--user=user", "--password=wrong", "-O-", plain + "/auth"}, exit: 6},
-		{name: "timeout", args: []string{"-T", "0.3", "-O-", plain + "/hang"}, exit: 4},
+		{name: "timeout", args: []string{"-T", "1", "-O-", plain + "/hang"}, exit: 4},
 		{name: "aborted", args: []string{"-O-", plain + "/abort"}, exit: 4},
 		{name: "truncated and tried again", args: []string{"-t", "2", "--waitretry=0", "-O-", plain + "/truncated/1000"}, exit: 4},
 		{name: "TLS", args: []string{ca, "-O-", secure + "/hello"}, want: "hello, world"},

@@ -149,8 +149,8 @@ type suite struct {
 	run func(names []string, alone bool) results
 }
 
-// maxRepeat bounds how long tests are run again, so that a suite stays within the time of its namespace; what is not settled by then fails.
-const maxRepeat = 4 * time.Minute
+// afterwards is what a suite leaves of its namespace's time to those behind it, when it runs tests again; what is not settled by then fails.
+const afterwards = 2 * time.Minute
 
 // compare runs the suite directly and through the sidecar, runs again alone what failed (repeat), judges, and reports.
 func (env *loopback) compare(s suite) {
@@ -169,7 +169,8 @@ func (env *loopback) compare(s suite) {
 	if n := len(c.suspects()); n > maxAgain {
 		t.Errorf("%s: %d tests failed, too many to run each again", s.name, n)
 	} else {
-		until := time.Now().Add(maxRepeat)
+		until, _ := t.Deadline()
+		until = until.Add(-afterwards)
 		c.repeat(func(names []string) (directly, onward results) {
 			env.enter(direct)
 			directly = s.run(names, true)

@@ -83,7 +83,7 @@ public class Client {
 		test(kind + " redirect with body", () -> text(c, to(origin + "/again/307").POST(BodyPublishers.ofString("hello")).build()), post + "length " + digest("hello".getBytes()));
 		for (int status : new int[] {204, 304, 404, 500, 503}) test(kind + " status " + status, () -> text(c, to(origin + "/status/" + status).build()), null);
 		test(kind + " stream", () -> text(c, to(origin + "/slow/20").build()).length(), "" + (version.length() + 5 + 43));
-		test(kind + " timeout", () -> text(c, to(origin + "/hang").timeout(Duration.ofMillis(300)).build()), "HttpTimeoutException");
+		test(kind + " timeout", () -> text(c, to(origin + "/hang").timeout(Duration.ofMillis(1000)).build()), "HttpTimeoutException");
 		test(kind + " aborted", () -> text(c, to(origin + "/abort").POST(BodyPublishers.ofString("x")).build()), "IOException");
 		test(kind + " truncated", () -> text(c, to(origin + "/truncated/100000").build()), "IOException");
 		test(kind + " parallel", () -> {
