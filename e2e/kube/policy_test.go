@@ -98,6 +98,7 @@ func TestPolicy(t *testing.T) {
 		t.Errorf("beside another policy: %q", got.names())
 	}
 	refusals(t, c)
+	wrongProbes(t, c)
 	controllers(t, c)
 	sameAsInject(t, c)
 	examples(t, c)
@@ -197,6 +198,29 @@ func refusals(t *testing.T, c *cluster) {
 	} {
 		if _, err := c.kubectl(manifest, "-n", "shop", "create", "--dry-run=server", "-f", "-"); err != nil {
 			t.Errorf("%s: %v", why, err)
+		}
+	}
+}
+
+// wrongProbes: a probe that Kubernetes does not take is the API server's to refuse, as it is written.
+func wrongProbes(t *testing.T, c *cluster) {
+	t.Helper()
+	for _, p := range []struct{ kind, probe, says string }{
+		{"livenessProbe", "tcpSocket: {port: 80}, httpGet: {port: 81, path: /a}", "tcpSocket: Forbidden: may not specify more than 1 handler type"},
+		{"startupProbe", "tcpSocket: {port: 80}, exec: {command: [a]}", "tcpSocket: Forbidden: may not specify more than 1 handler type"},
+		{"readinessProbe", "tcpSocket: {port: 80}, grpc: {port: 81}", "grpc: Forbidden: may not specify more than 1 handler type"},
+		{"livenessProbe", "tcpSocket: {port: 70000}", "tcpSocket.port: Invalid value: 70000"},
+		{"readinessProbe", "tcpSocket: {port: -1}", "tcpSocket.port: Invalid value: -1"},
+	} {
+		for where, containers := range map[string]string{
+			"containers[0]":     "containers: [{name: app, image: app, %s: {%s}}]",
+			"initContainers[2]": "initContainers: [{name: own, image: own, restartPolicy: Always, %s: {%s}}], containers: [{name: app, image: app}]",
+		} {
+			pod := "apiVersion: v1\nkind: Pod\nmetadata: {name: x}\nspec: {" + fmt.Sprintf(containers, p.kind, p.probe) + "}\n"
+			_, err := c.kubectl(pod, "-n", "shop", "create", "--dry-run=server", "-f", "-")
+			if says := where + "." + p.kind + "." + p.says; err == nil || !strings.Contains(err.Error(), says) {
+				t.Errorf("%s: %v; want %s", p.probe, err, says)
+			}
 		}
 	}
 }
