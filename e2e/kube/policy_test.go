@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -146,24 +147,52 @@ func controllers(t *testing.T, c *cluster) {
 
 // TestPoliciesKnowEveryRule: the flags of intercept add that inject takes, the policies take.
 func TestPoliciesKnowEveryRule(t *testing.T) {
-	out, _ := exec.Command(binary(t), "inject", "--set", "no=such").CombinedOutput()
-	_, list, _ := strings.Cut(string(out), "flag of intercept add (")
-	list, _, _ = strings.Cut(list, ")")
-	names := strings.Split(list, ", ")
+	names := taken(t, "flag of intercept add (")
 	if len(names) < 11 {
-		t.Fatalf("the flags are not listed any more: %s", out)
+		t.Fatalf("the flags are not listed any more: %q", names)
 	}
 	for _, file := range []string{"policy.yaml", "validation.yaml"} {
-		text, err := os.ReadFile(base + "/" + file)
-		if err != nil {
-			t.Fatal(err)
-		}
+		text := read(t, file)
 		for _, name := range names {
-			if !strings.Contains(string(text), "'"+name+"'") && !strings.Contains(string(text), "[?'spanwire.dev/"+name+"']") {
+			if !strings.Contains(text, "'"+name+"'") && !strings.Contains(text, "[?'spanwire.dev/"+name+"']") {
 				t.Errorf("%s does not know the annotation %s", file, name)
 			}
 		}
 	}
+}
+
+// TestPoliciesKnowEverySetting: the settings that validation.yaml takes are those that inject takes, no fewer and no more.
+func TestPoliciesKnowEverySetting(t *testing.T) {
+	_, list, _ := strings.Cut(read(t, "validation.yaml"), "- name: settings\n    expression: >-\n      [")
+	list, _, _ = strings.Cut(list, "]")
+	var known []string
+	for _, name := range strings.Split(list, ",") {
+		known = append(known, strings.Trim(strings.TrimSpace(name), "'"))
+	}
+	names := taken(t, "setting of run (")
+	slices.Sort(names)
+	if !slices.Equal(known, names) {
+		t.Errorf("validation.yaml knows %q, inject %q", known, names)
+	}
+}
+
+// taken are the names that inject says it takes, behind these words.
+func taken(t *testing.T, behind string) []string {
+	t.Helper()
+	out, _ := exec.Command(binary(t), "inject", "--set", "no=such").CombinedOutput()
+	_, list, _ := strings.Cut(string(out), behind)
+	list, _, _ = strings.Cut(list, ")")
+	return strings.Split(list, ", ")
+}
+
+// read returns a file of the policies.
+func read(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(base + "/" + file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 // refusals: an annotation that the policy does not heed keeps the Pod out, and the message names it; one of a Pod that is not the policy's
@@ -175,7 +204,8 @@ func refusals(t *testing.T, c *cluster) {
 	}
 	for _, a := range []struct{ name, value, says string }{
 		{"exclude-outbuond-ports", "1", "want inject, service-name"},
-		{"config-Log_Level", "info", "lower-case letters"},
+		{"config-samplr", "always", "with a setting of spanwire run"},
+		{"config-Log_Level", "info", "named as its flag is"},
 		{"redirect-port", "1", "want inject, service-name"},
 		{"config-listen", ":15000", "the policy fixes that"},
 		{"config-admin", "off", "the policy fixes that"},
@@ -192,6 +222,7 @@ func refusals(t *testing.T, c *cluster) {
 	}
 	for why, manifest := range map[string]string{
 		"legacy, but not": annotated("legacy", "false"),
+		"a wrong value":   annotated("config-sampler", "x"),
 		"opted out":       bare(`name: x, annotations: {spanwire.dev/inject: "false", spanwire.dev/no: such}`, ""),
 		"injected by command": inject(t, "apiVersion: v1\nkind: Pod\nmetadata:\n  name: x\n  annotations: {spanwire.dev/config-metrics: ':9'}\n"+
 			"spec:\n  containers: [{name: app, image: app}]\n"),
