@@ -206,6 +206,8 @@ func refusals(t *testing.T, c *cluster) {
 		{"exclude-outbuond-ports", "1", "want inject, service-name"},
 		{"config-samplr", "always", "with a setting of spanwire run"},
 		{"config-Log_Level", "info", "named as its flag is"},
+		{"config-probe-ports", "abc,70000", "abc, 70000: want ports from 1 to 65535"},
+		{"config-probe-ports", "0, 80,-1,1 2", "0, -1, 1 2: want ports from 1 to 65535"},
 		{"redirect-port", "1", "want inject, service-name"},
 		{"config-listen", ":15000", "the policy fixes that"},
 		{"config-admin", "off", "the policy fixes that"},
@@ -220,9 +222,22 @@ func refusals(t *testing.T, c *cluster) {
 			t.Errorf("%s %q: %v; want it refused: %s", a.name, a.value, err, a.says)
 		}
 	}
+	probed := func(ports string) string {
+		return fmt.Sprintf(probing, fmt.Sprintf(`, annotations: {spanwire.dev/config-probe-ports: %q}`, ports))
+	}
+	_, err := c.kubectl(probed("abc,70000"), "-n", "shop", "create", "--dry-run=server", "-f", "-")
+	if err == nil || !strings.Contains(err.Error(), "config-probe-ports: abc, 70000: want ports") {
+		t.Errorf("beside probes, ports that are none: %v; want them refused", err)
+	}
+	const all = "70,80,700,701,702,8000,8001"
+	if p := c.dryRun("shop", probed("080,, 70,")); p.Spec.InitContainers[1].env("SPANWIRE_PROBE_PORTS") != all {
+		t.Errorf("beside probes, the ports %q; want %s", p.Spec.InitContainers[1].env("SPANWIRE_PROBE_PORTS"), all)
+	}
 	for why, manifest := range map[string]string{
 		"legacy, but not": annotated("legacy", "false"),
 		"a wrong value":   annotated("config-sampler", "x"),
+		"no ports":        annotated("config-probe-ports", ""),
+		"ports":           annotated("config-probe-ports", "1, 080,,65535,"),
 		"opted out":       bare(`name: x, annotations: {spanwire.dev/inject: "false", spanwire.dev/no: such}`, ""),
 		"injected by command": inject(t, "apiVersion: v1\nkind: Pod\nmetadata:\n  name: x\n  annotations: {spanwire.dev/config-metrics: ':9'}\n"+
 			"spec:\n  containers: [{name: app, image: app}]\n"),
