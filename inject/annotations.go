@@ -47,7 +47,10 @@ func (j *job) wishesOf(t template) (*wishes, error) {
 			if !ours {
 				continue
 			}
-			value, ok := scalarText(e.Value)
+			value, ok, err := j.doc.scalar(e.Value)
+			if err != nil {
+				return nil, err
+			}
 			if !ok {
 				return nil, j.doc.at(e.Value, "annotation %s%s: want a string", prefix, name)
 			}

@@ -174,14 +174,34 @@ func valueAt(m *ast.MappingNode, key string) ast.Node {
 	return nil
 }
 
+// foreign returns the tag of a node by which it may be another text than is written, such as !!binary; nil without one.
+func foreign(n ast.Node) *ast.TagNode {
+	for {
+		switch v := n.(type) {
+		case *ast.AnchorNode:
+			n = v.Value
+		case *ast.TagNode:
+			if v.Start.Value != "!!str" {
+				return v
+			}
+			n = v.Value
+		default:
+			return nil
+		}
+	}
+}
+
 // stringAt returns the scalar at a key as text, "" when it is absent or no scalar.
 func stringAt(m *ast.MappingNode, key string) string {
 	s, _ := scalarText(valueAt(m, key))
 	return s
 }
 
-// scalarText returns a scalar as text; ok is false for what is none, null among it.
+// scalarText returns a scalar as text; ok is false for what is none, null among it, and for what a tag makes another text of.
 func scalarText(n ast.Node) (s string, ok bool) {
+	if foreign(n) != nil {
+		return "", false
+	}
 	switch n := bare(n).(type) {
 	case *ast.StringNode:
 		return n.Value, true

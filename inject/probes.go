@@ -162,9 +162,12 @@ func (j *job) probe(container, m *ast.MappingNode) (*probe, error) {
 	if alias, ok := bare(host).(*ast.AliasNode); ok {
 		return nil, j.doc.at(alias, "an alias for a probe's host: write it out")
 	}
-	written, ok := scalarText(value)
-	if text, _ := scalarText(host); !ok || text != "" {
-		return nil, nil
+	written, ok, err := j.doc.scalar(value)
+	if err != nil {
+		return nil, err
+	}
+	if text, _, err := j.doc.scalar(host); !ok || text != "" || err != nil {
+		return nil, err
 	}
 	port, ok := portNumber(written)
 	if !ok {

@@ -146,8 +146,17 @@ func (d *document) readText(m *ast.MappingNode, key string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	s, _ := scalarText(value)
-	return s, nil
+	s, _, err := d.scalar(value)
+	return s, err
+}
+
+// scalar is scalarText; a tag that makes another text of it is an error.
+func (d *document) scalar(n ast.Node) (s string, ok bool, err error) {
+	if tag := foreign(n); tag != nil {
+		return "", false, d.at(tag, "the tag %s on a text that is read: write it plainly", tag.Start.Value)
+	}
+	s, ok = scalarText(n)
+	return s, ok, nil
 }
 
 // plainText returns a scalar without quotes as text.

@@ -17,6 +17,7 @@ func TestLeftAlone(t *testing.T) {
 	const metadata = "metadata: {name: a}\n"
 	cases := map[string]string{
 		"Windows":                    pod("  os: {name: windows}\n  containers: [{name: a}]\n"),
+		"Windows with its own tag":   pod("  os: {name: !!str windows}\n  containers: [{name: a}]\n"),
 		"Windows by an alias":        "x: &w windows\n" + pod("  os: {name: *w}\n  containers: [{name: a}]\n"),
 		"opted out in the template":  workload("", "      annotations: {spanwire.dev/inject: \"false\"}\n", ""),
 		"opted out in the workload":  workload("  annotations: {spanwire.dev/inject: \"false\"}\n", "", ""),
@@ -41,11 +42,13 @@ func TestLeftAlone(t *testing.T) {
 // TestInjectedAllTheSame: what is absent or clearly false does not keep the sidecar out, and what is read through an alias is read.
 func TestInjectedAllTheSame(t *testing.T) {
 	cases := map[string]string{
-		"Linux":                 pod("  os: {name: linux}\n  containers: [{name: a}]\n"),
-		"a name by an alias":    "x: &n a\napiVersion: v1\nkind: Pod\nmetadata: {name: *n}\nspec:\n  containers: [{name: a}]\n",
-		"a kind by an alias":    "x: &k Pod\napiVersion: v1\nkind: *k\nmetadata: {name: a}\nspec:\n  containers: [{name: a}]\n",
-		"labels by an alias":    "x: &l {app: a}\napiVersion: v1\nkind: Pod\nmetadata: {name: a, labels: *l}\nspec:\n  containers: [{name: a}]\n",
-		"a merge key elsewhere": "x: &l {replicas: 1}\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec:\n  <<: *l\n  template:\n    spec:\n      containers: [{name: a}]\n",
+		"Linux":                   pod("  os: {name: linux}\n  containers: [{name: a}]\n"),
+		"a name by an alias":      "x: &n a\napiVersion: v1\nkind: Pod\nmetadata: {name: *n}\nspec:\n  containers: [{name: a}]\n",
+		"a kind by an alias":      "x: &k Pod\napiVersion: v1\nkind: *k\nmetadata: {name: a}\nspec:\n  containers: [{name: a}]\n",
+		"labels by an alias":      "x: &l {app: a}\napiVersion: v1\nkind: Pod\nmetadata: {name: a, labels: *l}\nspec:\n  containers: [{name: a}]\n",
+		"a kind with its own tag": "apiVersion: v1\nkind: &k !!str Pod\nmetadata: {name: !!str a}\nspec:\n  containers: [{name: a}]\n",
+		"a tag elsewhere":         pod("  x: !!binary YQ==\n  containers: [{name: a, args: [!!binary YQ==]}]\n"),
+		"a merge key elsewhere":   "x: &l {replicas: 1}\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec:\n  <<: *l\n  template:\n    spec:\n      containers: [{name: a}]\n",
 	}
 	for _, no := range strings.Fields("false False FALSE no No NO n N off Off OFF null ~ &x") {
 		cases["hostNetwork: "+no] = pod("  hostNetwork: " + strings.Replace(no, "&x", "&x false", 1) + "\n  containers: [{name: a}]\n")
@@ -91,6 +94,19 @@ func TestUnclearIsAnErrorWithAPlace(t *testing.T) {
 		{"a probe's host with a question mark", pod("  containers:\n  - name: a\n    livenessProbe:\n      tcpSocket:\n        port: 80\n        ? host\n        : b\n"), 11, 9, "write it plainly"},
 		{"a probe with a question mark merged in", pod("  containers:\n  - name: a\n    livenessProbe:\n      <<: {? tcpSocket : {port: 80}}\n"), 9, 7, "merge key for a tcpSocket"},
 		{"a probe merged in", pod("  containers:\n  - name: a\n    <<: {livenessProbe: {tcpSocket: {port: 1}}}\n"), 8, 5, "merge key for a tcpSocket"},
+		{"a kind with a tag", "apiVersion: v1\nkind: !!binary UG9k\nmetadata: {name: a}\nspec:\n" + spec, 2, 7, "the tag !!binary"},
+		{"a version with a tag", "apiVersion: !!binary djE=\nkind: Pod\nmetadata: {name: a}\nspec:\n" + spec, 1, 13, "the tag !!binary"},
+		{"a tag and an anchor", "apiVersion: v1\nkind: &k !!binary UG9k\nmetadata: {name: a}\nspec:\n" + spec, 2, 10, "the tag !!binary"},
+		{"a tag of somebody's", "apiVersion: v1\nkind: !mine Pod\nmetadata: {name: a}\nspec:\n" + spec, 2, 7, "the tag !mine"},
+		{"a tag on a block of text", "apiVersion: v1\nkind: !!binary |\n  UG9k\nmetadata: {name: a}\nspec:\n" + spec, 2, 7, "the tag !!binary"},
+		{"a tag by an alias", "x: &k !!binary UG9k\napiVersion: v1\nkind: *k\nmetadata: {name: a}\nspec:\n" + spec, 1, 7, "the tag !!binary"},
+		{"Windows with a tag", pod("  os: {name: !!binary d2luZG93cw==}\n" + spec), 6, 14, "the tag !!binary"},
+		{"a name with a tag", "apiVersion: v1\nkind: Pod\nmetadata: {name: !!binary YQ==}\nspec:\n" + spec, 3, 18, "the tag !!binary"},
+		{"a sidecar with a tag", pod("  containers:\n  - name: !!binary c3BhbndpcmU=\n"), 7, 11, "the tag !!binary"},
+		{"an annotation with a tag", annotated("spanwire.dev/inject: !!binary ZmFsc2U="), 6, 26, "the tag !!binary"},
+		{"a probe's port with a tag", pod("  containers:\n  - name: a\n    livenessProbe: {tcpSocket: {port: !!binary dw==}}\n"), 8, 39, "the tag !!binary"},
+		{"a probe's host with a tag", pod("  containers:\n  - name: a\n    livenessProbe: {tcpSocket: {host: !!binary '', port: 1}}\n"), 8, 39, "the tag !!binary"},
+		{"a port's name with a tag", pod("  containers:\n  - name: a\n    ports: [{name: !!binary dw==, containerPort: 1}]\n"), 8, 20, "the tag !!binary"},
 		{"annotations merged in", "x: &o {spanwire.dev/inject: 'false'}\napiVersion: v1\nkind: Pod\nmetadata:\n  name: a\n  annotations: {<<: *o}\nspec:\n" + spec, 6, 17, "merge key within annotations"},
 		{"metadata merged in", "x: &o {annotations: {spanwire.dev/inject: 'false'}}\napiVersion: v1\nkind: Pod\nmetadata:\n  <<: *o\n  name: a\nspec:\n" + spec, 5, 3, "annotations"},
 		{"a merge key over annotations", "x: &o {annotations: {}}\napiVersion: v1\nkind: Pod\nmetadata:\n  annotations: {}\n  <<: *o\n  name: a\nspec:\n" + spec, 6, 3, "annotations"},
