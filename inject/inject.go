@@ -36,7 +36,7 @@ type Options struct {
 	CheckSettings func(environ []string) (Ports, error)
 }
 
-// Ports are the ports of the sidecar's listeners, 0 for those that are off.
+// Ports are the ports of the sidecar's listeners, 0 for those that are off. So is Metrics at a loopback address, where the kubelet cannot ask.
 type Ports struct {
 	Transparent, Admin, Metrics int
 	// Explicit has the port of each explicit listener, and the port of the application behind it, 0 for one of outbound requests.
@@ -349,7 +349,8 @@ func (j *job) settle(t template, w *wishes, p *plan, probes []probe) error {
 		return j.refused(t, w, "config-", err)
 	}
 	if len(probes) > 0 && p.ports.Metrics == 0 {
-		return j.doc.at(probes[0].in.Values[probes[0].i].Key, "a tcpSocket probe needs the sidecar's --metrics listener, which is off")
+		return j.doc.at(probes[0].in.Values[probes[0].i].Key, "--metrics %q: a tcpSocket probe needs it where the kubelet can ask: "+
+			"want an address of the Pod's and a port, such as :14958", values["metrics"])
 	}
 	if p.ports.Transparent == 0 {
 		p.netInit = false

@@ -99,6 +99,30 @@ func TestInjectRefuses(t *testing.T) {
 	}
 }
 
+// TestProbesNeedAListenerThatTheKubeletReaches: the error says what --metrics is, off or at an address where nobody but the Pod asks; without
+// a probe both are taken, and the sidecar is asked from within.
+func TestProbesNeedAListenerThatTheKubeletReaches(t *testing.T) {
+	plain := write(t, podManifest)
+	probed := write(t, strings.Replace(podManifest, "image: app}", "image: app, livenessProbe: {tcpSocket: {port: 80}}}", 1))
+	for _, metrics := range []string{"off", "127.0.0.1:9", "127.1.2.3:9", "localhost:9", "[::1]:9", "[::ffff:127.0.0.1]:9", ":0"} {
+		want := "column 45: --metrics " + strconv.Quote(metrics) + ": a tcpSocket probe needs it where the kubelet can ask: "
+		out, stderr, code := once(t, nil, "inject", "-f", probed, "--set", "metrics="+metrics)
+		if code != 1 || out != "" || !strings.Contains(stderr, want) {
+			t.Errorf("%s: %d %q %q; want %q", metrics, code, out, stderr, want)
+		}
+		out, stderr, code = once(t, nil, "inject", "-f", plain, "--set", "metrics="+metrics)
+		if code != 0 || strings.Contains(out, "/readyz") || !strings.Contains(out, "- wait\n") {
+			t.Errorf("%s, without a probe: %d %q\n%s", metrics, code, stderr, out)
+		}
+	}
+	for _, metrics := range []string{":9", "0.0.0.0:9", "[::]:9", "10.0.0.1:9"} {
+		out, stderr, code := once(t, nil, "inject", "-f", probed, "--set", "metrics="+metrics)
+		if code != 0 || !strings.Contains(out, `"path": "/probe/tcp/80", "port": 9`) {
+			t.Errorf("%s: %d %q\n%s", metrics, code, stderr, out)
+		}
+	}
+}
+
 // TestWaitClosed: whatever address the application listens at.
 func TestWaitClosed(t *testing.T) {
 	for _, at := range []struct{ network, address string }{
