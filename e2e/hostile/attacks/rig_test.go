@@ -315,6 +315,7 @@ type victims struct {
 type measured struct {
 	First    string `json:"first_error"`
 	Requests struct {
+		Sent         int `json:"sent"` // in the warm-up too
 		OK           int `json:"ok"`
 		Failed       int `json:"failed"`
 		WarmupFailed int `json:"warmup_failed"`
@@ -335,8 +336,6 @@ const (
 	victimConns  = 16
 	victimWarmup = 1000 * time.Millisecond // the attack gets under way meanwhile
 	victimWindow = 2 * time.Second         // 1 000 requests: ten are above the 99th percentile
-	// victimSessions is how many connections victims may make in a round, one for each request.
-	victimSessions = victimRate*float64((victimWarmup+victimWindow)/time.Second) + victimConns
 )
 
 // startVictims starts the load on target. The connections of an ordinary one are there before the attack.
