@@ -43,6 +43,7 @@ func TestMain(m *testing.M) {
 //	hold ADDR…   opens a connection to each, has one request answered on it, and keeps it
 //	held         says what became of those connections
 //	numbered ADDR…, received      the same with a path for each request, and which were answered
+//	answered                      how many of them were, so far
 //	application ADDR NEXT         serves as an application that calls another, see serveApplication
 func servePeer() {
 	var l *load
@@ -82,6 +83,8 @@ func servePeer() {
 		case "numbered":
 			n = startNumbered(f[1:])
 			fmt.Println("loading")
+		case "answered":
+			fmt.Println(n.answered())
 		case "received":
 			fmt.Println(n.stop())
 		case "application":

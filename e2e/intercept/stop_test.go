@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -103,6 +104,13 @@ func startNumbered(addrs []string) *numbered {
 	return l
 }
 
+// answered returns how many requests were answered so far.
+func (l *numbered) answered() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.received)
+}
+
 // stop ends the load and returns the paths that were answered.
 func (l *numbered) stop() string {
 	l.cancel()
@@ -136,6 +144,9 @@ func TestStopTogether(t *testing.T) {
 	}
 }
 
+// leastAnswered is how many requests are answered at least before anything is told to end.
+const leastAnswered = 20
+
 func stopTogether(h *host, sidecarFirst bool, gap time.Duration) {
 	c, err := collector.Start()
 	if err != nil {
@@ -150,6 +161,18 @@ func stopTogether(h *host, sidecarFirst bool, gap time.Duration) {
 	}
 	h.out.do("numbered %s %s", at(hostAddrs[0], "8090"), at(hostAddrs[2], "8090"))
 	time.Sleep(500 * time.Millisecond) // a load that lasts
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		n, err := strconv.Atoi(h.out.do("answered"))
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		if n >= leastAnswered {
+			break
+		}
+		if time.Now().After(deadline) {
+			h.t.Fatalf("after %v only %d requests were answered", patience, n)
+		}
+	}
 	process, err := os.FindProcess(app.pid)
 	if err != nil {
 		h.t.Fatal(err)
@@ -177,7 +200,7 @@ func stopTogether(h *host, sidecarFirst bool, gap time.Duration) {
 	if failed != "0" && gap < drainTimeout { // with the sidecar gone, calls are refused
 		h.t.Errorf("%s of the application's calls failed: %s", failed, first)
 	}
-	if len(answered) < 20 {
+	if len(answered) < leastAnswered {
 		h.t.Fatalf("only %d requests were answered", len(answered))
 	}
 	for _, path := range answered {
