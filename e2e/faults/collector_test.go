@@ -101,7 +101,7 @@ func TestCollectorTroubles(t *testing.T) {
 	report := proof.Fault{Name: "Collector in trouble", What: "From the start the collector refuses connections, then it hangs, resets, answers 500, garbage, and at last works."}
 	defer func() { proof.Write(t, report) }()
 	begun := time.Now()
-	m := newMesh(t, setup{collector: c.addr, args: []string{"--export-queue", "4000"}})
+	m := newMesh(t, setup{collector: c.addr, leave: c.leave, args: []string{"--export-queue", "4000"}})
 	if took := time.Since(begun); took > 2*time.Second {
 		t.Errorf("the start waited %v", took)
 	}

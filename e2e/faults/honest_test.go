@@ -46,7 +46,16 @@ func TestTheJudgeFindsWhatIsWrong(t *testing.T) {
 			}
 			t.Cleanup(r.Close)
 			over := make(chan struct{})
-			time.AfterFunc(500*time.Millisecond, func() { close(over) })
+			enough := l.ended
+			if c.want == "" {
+				enough = l.whole
+			}
+			go func() { // half a second from the first conversation on, however long that takes
+				for deadline := time.Now().Add(stuck); enough() == 0 && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+				}
+				time.Sleep(500 * time.Millisecond)
+				close(over)
+			}()
 			l.run(r.Addr, false, 8, over)
 			sum, faults := l.judge()
 			all := strings.Join(faults, "\n")

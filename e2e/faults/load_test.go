@@ -129,6 +129,18 @@ func (l *load) whole() int {
 	return l.wholes
 }
 
+// ended returns how many conversations have ended for the client, as they should or not.
+func (l *load) ended() (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range l.book {
+		if r.ended {
+			n++
+		}
+	}
+	return n
+}
+
 // one holds one conversation with addr.
 func (l *load) one(addr string, outbound bool) end {
 	token := l.next.Add(1)

@@ -25,6 +25,7 @@ type mesh struct {
 	relays map[string]*relay.Relay // by the parties that it stands between
 	names  []string                // of the relays
 	files  int                     // descriptors before the load
+	leave  func()                  // ends the connections of a collector of its own; nil: there is none
 }
 
 // setup says how a mesh differs from one in which nothing happens.
@@ -34,6 +35,7 @@ type setup struct {
 	env, args []string // of the sidecar
 	wrap      []string // the sidecar is started by this command
 	collector string   // where spans go; "" = to the sink, over a relay
+	leave     func()   // ends that collector's connections
 	names     bool     // the upstreams are given as names: app.test, up.test, col.test
 }
 
@@ -43,7 +45,7 @@ func newMesh(t *testing.T, s setup) *mesh {
 	if s.plans == nil {
 		s.plans = func(uint64) func(uint64) relay.Plan { return relay.Calm }
 	}
-	m := &mesh{t: t, load: newLoad(t), sink: newSink(t), relays: map[string]*relay.Relay{}}
+	m := &mesh{t: t, load: newLoad(t), sink: newSink(t), relays: map[string]*relay.Relay{}, leave: s.leave}
 	between := func(name, target string, harmed func([]byte, relay.Fault)) string {
 		s.seed++
 		r, err := relay.Start(target, s.plans(s.seed), harmed)
@@ -132,6 +134,9 @@ func (m *mesh) settle() {
 	m.relays["sidecar and collector"].Sever() // what hangs there is tried again at once
 	m.Await("the spans to be sent", func() bool { return m.Sum("spanwire_spans_queued") == 0 })
 	m.relays["sidecar and collector"].Close()
+	if m.leave != nil {
+		m.leave()
+	}
 	m.Await(fmt.Sprintf("%d descriptors", m.files), func() bool { return m.Descriptors() <= m.files })
 	for _, name := range m.names {
 		r := m.relays[name]
