@@ -94,7 +94,7 @@ sidecars=
 host cart 3 $CART
 host shop 2 $SHOP
 n=0; until curl -sf -m 2 http://10.79.0.2:8080/; do n=$((n + 1)); [ $n -lt 200 ]; sleep 0.1; done
-curl -s -m 2 -H 'X-Request-Id: the-one' http://10.79.0.2:8080/
+curl -s -m 20 -H 'X-Request-Id: the-one' http://10.79.0.2:8080/
 kill -TERM $sidecars; wait $sidecars # which write out their access logs
 `
 
