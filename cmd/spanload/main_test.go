@@ -222,7 +222,8 @@ func serveEchoFor(t *testing.T, args ...string) (address string, stop func() str
 // TestSpanload_EchoOptionsAreHeeded: the client sees the delay and the resets, and the server verifies the client's messages.
 func TestSpanload_EchoOptionsAreHeeded(t *testing.T) {
 	client := func(address string, more ...string) (code int, r loadtest.Result) {
-		args := append([]string{"--tcp", "--body-size", "64", "--closed", "--connections", "2", "--warmup", "0s", "--duration", "300ms", "--json"}, more...)
+		args := append([]string{"--tcp", "--body-size", "64", "--closed", "--connections", "2", "--warmup", "0s", "--requests", "20",
+			"--duration", "1m", "--json"}, more...)
 		code, out, _ := call(t, context.Background(), append(args, address)...)
 		if err := json.Unmarshal([]byte(out), &r); err != nil {
 			t.Fatal(err)
