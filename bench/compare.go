@@ -39,8 +39,12 @@ type Change struct {
 	OtherVersion bool
 }
 
-// Regression reports whether a peer of ours got worse by more than threshold (0.05 = 5 %), beyond noise, or is not measured any more.
+// Regression reports whether a peer of ours got worse by more than threshold (0.05 = 5 %), beyond noise, or is not measured any more. Of failures
+// and of what must not happen at all, no threshold excuses one more.
 func (c Change) Regression(threshold float64) bool {
+	if c.Quantity == qFailed || mustNotHappen(c.Quantity, c.Scenario) {
+		threshold = 0
+	}
 	p, err := peer.ByName(c.Peer)
 	return err == nil && p.Ours() && (c.Missing || c.Beyond && c.Ratio > 1+threshold)
 }

@@ -119,6 +119,7 @@ func TestCompareSeesWhatIsGoneOrWasZero(t *testing.T) {
 	both := func(old, changed func(r *Result)) [2]func(r *Result) { return [2]func(r *Result){old, changed} }
 	note := func(texts ...string) func(r *Result) { return func(r *Result) { r.Cells[0].Notes = texts } }
 	nothing := func(*Result) {}
+	failed := slices.Repeat([]string{"run 1 FAILED: not ready"}, 31)
 	for _, c := range []struct {
 		name       string
 		change     [2]func(r *Result)
@@ -129,6 +130,9 @@ func TestCompareSeesWhatIsGoneOrWasZero(t *testing.T) {
 		{"more wake-ups", both(set(QWakeups, 1, 1.1, 1.2, 1, 1), set(QWakeups, 90, 91, 92, 93, 94)), QWakeups},
 		{"errors in one run", both(set(QErrors, 0, 0, 0, 0, 0), set(QErrors, 0, 0, 7, 0, 0)), QErrors},
 		{"errors that were not told before", both(nothing, set(QErrors, 0, 0, 7, 0, 0)), QErrors},
+		{"a few more errors than many", both(set(QErrors, 0, 0, 100, 0, 0), set(QErrors, 0, 0, 104, 0, 0)), QErrors},
+		{"a few errors less", both(set(QErrors, 0, 0, 104, 0, 0), set(QErrors, 0, 0, 100, 0, 0)), ""},
+		{"a span more is lost than many", both(set(QSpansMissed, 0, 0, 1000, 0, 0), set(QSpansMissed, 0, 1001, 0, 0, 0)), QSpansMissed},
 		{"no error", both(set(QErrors, 0, 0, 0, 0, 0), set(QErrors, 0, 0, 0, 0, 0)), ""},
 		{"lost spans", both(set(QSpansMissed, 0, 0, 0, 0, 0), set(QSpansMissed, 3, 0, 0, 0, 0)), QSpansMissed},
 		{"a quantity is gone", both(set(QRSS, 9, 9, 9, 9, 9), nothing), QRSS},
@@ -136,6 +140,8 @@ func TestCompareSeesWhatIsGoneOrWasZero(t *testing.T) {
 		{"all values are gone", both(nothing, func(r *Result) { r.Cells[0].Values = nil }), QCPU},
 		{"a run failed", both(nothing, note("run 1 FAILED: not ready")), qFailed},
 		{"as many failed", both(note("run 3 FAILED: no"), note("run 1 FAILED: not ready")), ""},
+		{"one more run failed than many", both(note(failed[:30]...), note(failed...)), qFailed},
+		{"one run less failed", both(note(failed...), note(failed[:30]...)), ""},
 		{"noise is no failure", both(nothing, note("noisy: runs spread")), ""},
 		{"the cell is gone", both(nothing, func(r *Result) { r.Cells = r.Cells[1:] }), allQuantities},
 	} {
