@@ -90,6 +90,9 @@ func TestSpanload_UsageErrorsNameFlagValueAndAllowed(t *testing.T) {
 		{[]string{"serve", "--tcp", "--events", "3"}, []string{"--events 3", "without --tcp only"}},
 		{[]string{"serve", "--tcp", "--reset-rate", "2"}, []string{"--reset-rate 2", "0 to 1"}},
 		{[]string{"serve", "--tcp", "--message-size", "-1"}, []string{"--message-size -1", "for anything"}},
+		{[]string{"serve", "--tcp", "--message-seed", "3"}, []string{"--message-seed 3", "with --message-size above 0 only"}},
+		{[]string{"serve", "--message-seed=3", "--message-size=0", "--tcp"}, []string{"--message-seed 3", "with --message-size above 0 only"}},
+		{[]string{"serve", "--message-seed", "3"}, []string{"--message-seed 3", "with --tcp only"}},
 		{[]string{"serve", "extra"}, []string{"extra", "flags only"}},
 		{[]string{"sink", "--mode", "happy"}, []string{"--mode happy", "healthy"}},
 	} {

@@ -64,15 +64,19 @@ func serveSettings(o *serveOptions) []setting {
 	return settings
 }
 
-// misplaced is the error for the first flag that means nothing with, or without, --tcp; nil when there is none.
+// misplaced is the error for the first flag that means nothing with, or without, --tcp, or without --message-size; nil when there is none.
 func (o *serveOptions) misplaced() error {
 	wrong, with := forTCP[:], "with --tcp only"
 	if o.tcp {
 		wrong, with = forHTTP[:], "without --tcp only; with it --latency, --pause, --pause-every, --reset-rate, --seed, --"+strings.Join(forTCP[:], ", --")
 	}
 	for _, flag := range o.given {
-		if name, _, _ := strings.Cut(flag, " "); slices.Contains(wrong, name) {
+		name, _, _ := strings.Cut(flag, " ")
+		if slices.Contains(wrong, name) {
 			return usage("--%s (allowed: %s)", flag, with)
+		}
+		if name == "message-seed" && o.echo.Message == 0 {
+			return usage("--%s (allowed: with --message-size above 0 only)", flag)
 		}
 	}
 	return nil
