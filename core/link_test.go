@@ -218,6 +218,27 @@ func wantReset(t *testing.T, c net.Conn) string {
 	return string(b)
 }
 
+// wantRefused says first to addr, whose connections are reset at once: so soon, perhaps, that connecting tells of it, or writing.
+func wantRefused(t *testing.T, addr, first string) {
+	t.Helper()
+	c, err := net.DialTimeout("tcp", addr, testTimeout)
+	if err == nil {
+		defer func() { _ = c.Close() }()
+		_ = c.SetDeadline(time.Now().Add(testTimeout))
+		if _, err = io.WriteString(c, first); err == nil {
+			var b []byte
+			if b, err = io.ReadAll(c); len(b) > 0 || err == nil {
+				t.Fatalf("%q and %v, want ECONNRESET", b, err)
+			}
+		} else if errors.Is(err, syscall.EPIPE) {
+			return // reset before the write
+		}
+	}
+	if !errors.Is(err, syscall.ECONNRESET) {
+		t.Fatalf("%v, want ECONNRESET", err)
+	}
+}
+
 // wantSilence checks that nothing comes for a while: the one place where a test must wait for what does not happen.
 func wantSilence(t *testing.T, c net.Conn, d time.Duration) {
 	t.Helper()

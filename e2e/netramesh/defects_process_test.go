@@ -133,7 +133,7 @@ func TestDefect18FailedDialsReset(t *testing.T) {
 	for name, addr := range map[string]func(testing.TB) string{"refused": program.Refusing, "no answer": silent} {
 		t.Run(name, func(t *testing.T) {
 			s := beside(t, nil, "", addr(t), "SPANWIRE_DIAL_TIMEOUT=100ms")
-			dial(t, s.Outbound).wantReset() // a client that says nothing
+			s.knock(s.Outbound, "").wantReset() // a client that says nothing
 			s.knock(s.Outbound, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").wantReset()
 		})
 	}
