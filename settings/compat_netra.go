@@ -93,7 +93,7 @@ func netraMilliseconds(name string) compatible {
 }
 
 // longest is the lifetime that stands for "never expires".
-const longest = "24h0m0s"
+const longest = 24 * time.Hour
 
 // netraExpiration is a lifetime in milliseconds. 0 and less mean in Netramesh's cache that nothing expires; here it is the longest there is, and so
 // is what is longer.
@@ -103,9 +103,8 @@ func netraExpiration(name string) compatible {
 	c.read = func(e *environment) ([]string, string, error) {
 		values, name, err := read(e)
 		if len(values) > 0 {
-			most, _ := time.ParseDuration(longest)
-			if d, err := time.ParseDuration(values[0]); err == nil && (d <= 0 || d > most) {
-				values = []string{longest}
+			if d, err := time.ParseDuration(values[0]); err == nil && (d <= 0 || d > longest) {
+				values = []string{longest.String()}
 			}
 		}
 		return values, name, err

@@ -84,31 +84,30 @@ func TestEvictionOrder(t *testing.T) {
 func TestCarriedAlongWhileGrowing(t *testing.T) {
 	j := new(joinTable)
 	j.init(16*minJoinLog*maxJoinShards, 10*tick)
-	key := func(n uint64) joinKey { return joinKey{0, n<<56 | n} }
-	first := j.publish(key(200), spanOf(200), 0)
+	first := j.publish(roundKey(200), spanOf(200), 0)
 	for round := range uint64(4) {
 		for n := range uint64(minJoinLog) { // each expired before the next: the log comes round without growing
 			mono := int64(round*1000+n*20) * tick
-			j.release(j.publish(key(n), spanOf(n), mono), mono)
+			j.release(j.publish(roundKey(n), spanOf(n), mono), mono)
 		}
 	}
 	var refs []joinRef
 	for n := range uint64(3 * minJoinLog) { // in flight together: it grows
-		refs = append(refs, j.publish(key(n), spanOf(n), 9000*tick))
+		refs = append(refs, j.publish(roundKey(n), spanOf(n), 9000*tick))
 	}
 	if len(j.shards[0].v.log) <= minJoinLog {
 		t.Fatal("it has not grown")
 	}
 	checkShards(t, j)
-	if c, how, _ := j.lookup(key(200), 9000*tick); how != span.JoinID || c != *spanOf(200) {
+	if c, how, _ := j.lookup(roundKey(200), 9000*tick); how != span.JoinID || c != *spanOf(200) {
 		t.Fatalf("the first request is %v", how)
 	}
 	j.release(first, 9001*tick)
-	if _, how, _ := j.lookup(key(200), 9002*tick); how != span.JoinLate {
+	if _, how, _ := j.lookup(roundKey(200), 9002*tick); how != span.JoinLate {
 		t.Fatalf("after its end the first request is %v", how)
 	}
 	for n, r := range refs {
-		if c, how, _ := j.lookup(key(uint64(n)), 9003*tick); how != span.JoinID || c != *spanOf(uint64(n)) {
+		if c, how, _ := j.lookup(roundKey(uint64(n)), 9003*tick); how != span.JoinID || c != *spanOf(uint64(n)) {
 			t.Fatalf("request %d is %v", n, how)
 		}
 		j.release(r, 9003*tick)

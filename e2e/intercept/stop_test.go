@@ -161,18 +161,13 @@ func stopTogether(h *host, sidecarFirst bool, gap time.Duration) {
 	}
 	h.out.do("numbered %s %s", at(hostAddrs[0], "8090"), at(hostAddrs[2], "8090"))
 	time.Sleep(500 * time.Millisecond) // a load that lasts
-	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+	h.eventually(fmt.Sprintf("%d requests to be answered", leastAnswered), patience, func() bool {
 		n, err := strconv.Atoi(h.out.do("answered"))
 		if err != nil {
 			h.t.Fatal(err)
 		}
-		if n >= leastAnswered {
-			break
-		}
-		if time.Now().After(deadline) {
-			h.t.Fatalf("after %v only %d requests were answered", patience, n)
-		}
-	}
+		return n >= leastAnswered
+	})
 	process, err := os.FindProcess(app.pid)
 	if err != nil {
 		h.t.Fatal(err)

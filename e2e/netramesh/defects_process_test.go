@@ -23,13 +23,7 @@ func TestDefect13OwnPortIsRefused(t *testing.T) {
 	s := launch(t, "NETRA_PORT=0", "NETRA_PPROF_PORT=0", "NETRA_PROMETHEUS_PORT=0")
 	_, port, _ := net.SplitHostPort(s.Transparent)
 	for range 3 {
-		c, err := net.DialTimeout("tcp", "127.0.0.1:"+port, patience)
-		if err == nil {
-			_ = c.SetDeadline(time.Now().Add(patience))
-			_, err = io.ReadAll(c)
-			c.Close()
-		}
-		if !errors.Is(err, syscall.ECONNRESET) { // which may come with the connect
+		if err := end("127.0.0.1:" + port); !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("%v, want a reset", err)
 		}
 	}

@@ -56,7 +56,7 @@ func beCaller() int {
 		case "get":
 			fmt.Println(call(words[1], ""))
 		case "reach":
-			fmt.Println(reach(words[1]))
+			fmt.Println(end(words[1]))
 		}
 	}
 	return 0
@@ -69,18 +69,15 @@ func serveOne(w http.ResponseWriter, r *http.Request, url string) {
 	fmt.Fprint(w, r.Context().Value(http.LocalAddrContextKey))
 }
 
-// reach connects, says nothing, and returns how the connection ends. Of a reset the kernel tells once: connecting here, or reading.
-func reach(addr string) string {
+// end connects, says nothing, and returns how the connection ends, nil for a clean end. Of a reset the kernel tells once: connecting here, or reading.
+func end(addr string) error {
 	c, err := net.DialTimeout("tcp", addr, patience)
 	if err == nil {
 		defer c.Close()
 		_ = c.SetDeadline(time.Now().Add(patience))
 		_, err = io.Copy(io.Discard, c)
 	}
-	if err == nil {
-		return "a clean end"
-	}
-	return err.Error()
+	return err
 }
 
 // call returns the first line of the answer, or the error.

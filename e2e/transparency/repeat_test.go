@@ -17,8 +17,6 @@ const (
 	// most is how often at most: a test that failed again through the sidecar, and never directly, may do either of them once in thirty runs. It is
 	// run on until it has failed directly, too, or has failed excess times, or that often.
 	most = proof.MostRounds
-	// twice is how often it has to have failed then, in addition to the first run: once more in 40 is what a test does that fails as seldom directly.
-	twice = proof.TwiceThrough
 	// certain is after how many failures directly it is settled that the test fails directly, too.
 	certain = 3
 	// excess is how many failures more through the sidecar than directly are no chance, of repetitions: less than 1 in 80 by Fisher's exact test.
@@ -105,7 +103,7 @@ func (r *repetition) problems(name string) []string {
 	said := fmt.Sprintf("%d of %d times alone, directly %d", r.through, r.rounds, r.directly)
 	unsettled := (r.atFirst.directly || r.atFirst.through) && r.rounds < repetitions && r.directly < certain
 	switch {
-	case r.directly == 0 && (r.through >= twice || r.through > 0 && r.rounds < most):
+	case r.retry(name).ThroughOnly():
 		return []string{fmt.Sprintf("%s fails through the sidecar only, %s:\n%s", name, said, r.output)}
 	case r.through-r.directly >= excess:
 		return []string{fmt.Sprintf("%s fails through the sidecar much more often, %s:\n%s", name, said, r.output)}
@@ -130,7 +128,14 @@ func (c *comparison) retries() (all []proof.Retry) {
 		default:
 			where = proof.Through
 		}
-		all = append(all, proof.Retry{Test: name, Where: where, Rounds: r.rounds, Directly: r.directly, Through: r.through})
+		again := r.retry(name)
+		again.Where = where
+		all = append(all, again)
 	}
 	return all
+}
+
+// retry is what is reported of it, but for where it failed at first.
+func (r *repetition) retry(test string) proof.Retry {
+	return proof.Retry{Test: test, Rounds: r.rounds, Directly: r.directly, Through: r.through}
 }

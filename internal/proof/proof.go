@@ -82,15 +82,16 @@ type Retry struct {
 	Through  int    `json:"through"`  // it failed through the sidecar
 }
 
-// throughOnly reports whether the test fails through the sidecar and not directly, as far as it was run again.
-func (r Retry) throughOnly() bool {
+// ThroughOnly reports whether the test fails through the sidecar and not directly, as far as it was run again. Once more in MostRounds, in addition to
+// the first run, is what a test does that fails as seldom directly.
+func (r Retry) ThroughOnly() bool {
 	return r.Directly == 0 && (r.Through >= TwiceThrough || r.Through > 0 && r.Rounds < MostRounds)
 }
 
 // oneOff reports whether the test failed through the sidecar only, and then not again, or once more in MostRounds: that was chance, as far as
 // so many runs can tell.
 func (r Retry) oneOff() bool {
-	return r.Directly == 0 && !r.throughOnly() && (r.Where == Through || r.Through > 0)
+	return r.Directly == 0 && !r.ThroughOnly() && (r.Where == Through || r.Through > 0)
 }
 
 // Suite is the run of a test suite, or of a client with its server, directly and through the sidecar.

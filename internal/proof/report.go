@@ -167,7 +167,7 @@ func (r Report) Problems() (problems []string) {
 			if again.oneOff() {
 				oneOffs++
 			}
-			if again.throughOnly() {
+			if again.ThroughOnly() {
 				problems = append(problems, fmt.Sprintf("%s: %s fails through the sidecar only, %d of %d times", s.Name, again.Test, again.Through, again.Rounds))
 			}
 		}
